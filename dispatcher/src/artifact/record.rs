@@ -1,0 +1,116 @@
+//! What is known of a cached artifact, in a small file beside it: its checksum, and when that was last true.
+//!
+//! Hashing a large artifact costs more than all the rest of a start, so it is hashed where something may have happened to
+//! it: when it is new, once after each boot, and whenever the kernel's own notes (inode, length, ctime, which no program
+//! can set) differ from those taken when it was last hashed. In between, a look at the notes is the check.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+/// First line of a record. A record of another format is no record: the artifact is compiled again.
+const FORMAT: &str = "multiwasm artifact 1";
+
+/// A ctime moves in ticks of the kernel's clock, at most 10 ms (CONFIG_HZ=100): what is changed within one tick of being
+/// hashed can't be told from the notes. A record is believed only if it was written two ticks or more after the ctime.
+const SETTLED: Duration = Duration::from_millis(20);
+
+/// A file's identity and state, as the kernel notes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notes {
+    boot: String,
+    device: u64,
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Notes {
+    /// The notes of now on a file; `boot` is the kernel's id of this boot.
+    pub(super) fn of(file: &Metadata, boot: &str) -> Self {
+        Self {
+            boot: boot.to_owned(),
+            device: file.dev(),
+            inode: file.ino(),
+            length: file.len(),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+}
+
+/// The content of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) checksum: blake3::Hash,
+    pub(super) notes: Notes,
+}
+
+impl Record {
+    /// Reads a record, and whether it was written long enough after the artifact's last change to be believed. None
+    /// where it is missing or no whole record.
+    pub(super) fn read(path: &Path) -> Option<(Self, bool)> {
+        let record = Self::parse(&fs::read_to_string(path).ok()?)?;
+        let written = fs::symlink_metadata(path).ok()?;
+        let since = |seconds: i64, nanoseconds: i64| Duration::new(seconds.max(0) as u64, nanoseconds.max(0) as u32);
+        let changed = since(record.notes.changed.0, record.notes.changed.1);
+        let settled = since(written.mtime(), written.mtime_nsec()).checked_sub(changed) >= Some(SETTLED);
+        Some((record, settled))
+    }
+
+    /// Writes the record whole: to `new`, then renamed to `path`. Without `durable`, a crash of the machine may tear it.
+    pub(super) fn write(&self, new: &Path, path: &Path, durable: bool) -> io::Result<()> {
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(new)?;
+        let mut written = file.write_all(self.text().as_bytes());
+        if durable {
+            written = written.and_then(|()| file.sync_all());
+        }
+        written.and_then(|()| fs::rename(new, path)).inspect_err(|_| {
+            let _ = fs::remove_file(new);
+        })
+    }
+
+    fn text(&self) -> String {
+        let Notes { boot, device, inode, length, changed } = &self.notes;
+        let checksum = self.checksum.to_hex();
+        format!("{FORMAT}\n{checksum}\n{boot} {device} {inode} {length} {} {}\n.\n", changed.0, changed.1)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let (format, checksum, notes, end) = (lines.next()?, lines.next()?, lines.next()?, lines.next()?);
+        if format != FORMAT || end != "." {
+            return None;
+        }
+        let mut words = notes.split(' ');
+        let notes = Notes {
+            boot: words.next()?.to_owned(),
+            device: words.next()?.parse().ok()?,
+            inode: words.next()?.parse().ok()?,
+            length: words.next()?.parse().ok()?,
+            changed: (words.next()?.parse().ok()?, words.next()?.parse().ok()?),
+        };
+        Some(Self { checksum: blake3::Hash::from_hex(checksum).ok()?, notes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_written_and_a_torn_one_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (new, path) = (folder.path().join("new"), folder.path().join("record"));
+        let notes = Notes::of(&folder.path().metadata().unwrap(), "boot-id");
+        let record = Record { checksum: blake3::hash(b"artifact"), notes };
+        record.write(&new, &path, true).unwrap();
+        assert_eq!(Record::read(&path).unwrap().0, record);
+        let text = fs::read_to_string(&path).unwrap();
+        for len in 0..text.trim_end().len() {
+            fs::write(&path, &text[..len]).unwrap();
+            assert_eq!(Record::read(&path), None, "cut at {len}");
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The cache and the compile process, with an engine in C that does what the module says.
+//!
+//! These run as root, as the shim does.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use multiwasm_engine::Settings;
+use multiwasm_engine::loader::Plugin;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::*;
+
+/// A folder with the odd engine and a cache.
+struct Lab {
+    folder: tempfile::TempDir,
+    engine: LoadedEngine,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let built = Command::new("cc")
+            .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
+            .arg(folder.path().join("odd.so"))
+            .arg("-I")
+            .arg(here.join("../engines/api/include"))
+            .arg(here.join("tests/engines/odd_engine.c"))
+            .status();
+        assert!(built.unwrap().success());
+        let engine = started(folder.path());
+        Self { folder, engine }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    fn cache(&self) -> Cache {
+        Cache::open(&self.dir()).unwrap()
+    }
+
+    fn key(&self, module: &str) -> Key {
+        Key::of(module.as_bytes(), &self.engine)
+    }
+
+    fn obtain(&self, module: &str) -> Result<Artifact, CompileError> {
+        obtain(&self.engine, &source(module), Some(&self.cache()), &limits())
+    }
+
+    /// Stores an artifact and waits until it is believed without being hashed.
+    fn settled(&self, module: &str) -> PathBuf {
+        let path = self.obtain(module).unwrap().path().to_owned();
+        // Time itself is what is awaited: the kernel's clock must have moved on.
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(self.cache().find(&self.key(module)).is_some());
+        path
+    }
+
+    /// The cache's files, folders left out.
+    fn files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        for folder in fs::read_dir(self.dir()).unwrap() {
+            for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+                files.push(file.unwrap().file_name().into_string().unwrap());
+            }
+        }
+        files
+    }
+}
+
+fn started(folder: &Path) -> LoadedEngine {
+    Plugin::open(&folder.join("odd.so")).unwrap().start(&Settings::default()).unwrap()
+}
+
+fn source(module: &str) -> Source<'_> {
+    Source { name: "/app.wasm", form: SourceForm::Bytes(module.as_bytes()), component: false, function: None }
+}
+
+fn limits() -> Limits {
+    Limits { memory: 64 << 20, cpu_seconds: 30, timeout: Duration::from_secs(60) }
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_second_start_finds_what_the_first_compiled() {
+    let lab = Lab::new();
+    assert!(lab.cache().find(&lab.key("good")).is_none());
+    let first = lab.obtain("good").unwrap();
+    assert!(first.is_cached() && text(first.path()).ends_with("compiled good"));
+    let again = lab.obtain("good").unwrap();
+    assert_eq!((again.path(), text(again.path())), (first.path(), text(first.path())));
+    assert_ne!(lab.obtain("good too").unwrap().path(), first.path());
+    assert_eq!(lab.files().len(), 4, "{:?}", lab.files());
+    let mode = first.path().metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0);
+}
+
+#[test]
+fn a_key_depends_on_module_engine_and_fingerprint() {
+    let key = Key::new(b"module", "engine", "1");
+    assert_eq!(key, Key::new(b"module", "engine", "1"));
+    for other in
+        [Key::new(b"modul", "engine", "1"), Key::new(b"module", "engin", "e1"), Key::new(b"module", "engine", "2")]
+    {
+        assert_ne!(other.digest, key.digest);
+    }
+    assert!(Key::new(b"", "a/../b", "").file_name().ends_with(".a____b"));
+}
+
+#[test]
+fn a_torn_or_altered_artifact_is_compiled_again() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 5] = [
+        ("truncated", |path| fs::write(path, &text(path)[..3]).unwrap()),
+        ("one byte flipped", |path| {
+            let mut bytes = fs::read(path).unwrap();
+            bytes[2] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }),
+        ("exchanged", |path| {
+            fs::write(path.with_extension("x"), "another").unwrap();
+            fs::rename(path.with_extension("x"), path).unwrap();
+        }),
+        ("without its record", |path| fs::remove_file(format!("{}.sum", path.display())).unwrap()),
+        ("with half a record", |path| fs::write(format!("{}.sum", path.display()), "multiwasm artifact 1").unwrap()),
+    ];
+    let lab = Lab::new();
+    for (what, harm) in harms {
+        for settle in [true, false] {
+            let module = format!("good {what} {settle}");
+            let path = if settle { lab.settled(&module) } else { lab.obtain(&module).unwrap().path().to_owned() };
+            harm(&path);
+            assert!(lab.cache().find(&lab.key(&module)).is_none(), "{what}");
+            assert!(!path.exists(), "{what}");
+            assert!(text(lab.obtain(&module).unwrap().path()).ends_with(&module), "{what}");
+        }
+    }
+}
+
+#[test]
+fn an_artifact_that_was_only_touched_is_hashed_and_kept() {
+    let lab = Lab::new();
+    let path = lab.settled("good");
+    let content = fs::read(&path).unwrap();
+    fs::write(&path, content).unwrap();
+    assert!(lab.cache().find(&lab.key("good")).is_some());
+}
+
+#[test]
+fn a_stale_artifact_is_compiled_again_in_its_place() {
+    let lab = Lab::new();
+    let first = text(lab.obtain("good").unwrap().path());
+    let renewed = renew(&lab.engine, &source("good"), Some(&lab.cache()), &limits()).unwrap();
+    assert!(renewed.is_cached() && text(renewed.path()) != first);
+    assert_eq!(text(lab.obtain("good").unwrap().path()), text(renewed.path()));
+}
+
+#[test]
+fn what_a_dead_writer_left_is_no_artifact_and_is_swept() {
+    let lab = Lab::new();
+    let path = lab.dir().join(lab.key("good").folder());
+    lab.cache();
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("dead.odd.new"), "half").unwrap();
+    lab.obtain("good").unwrap();
+    assert!(lab.files().iter().all(|file| !file.ends_with(".new")), "{:?}", lab.files());
+}
+
+#[test]
+fn two_processes_that_want_the_same_compile_it_once() {
+    let lab = Lab::new();
+    let folder = lab.dir().join(lab.key("good").folder());
+    lab.cache();
+    fs::create_dir(&folder).unwrap();
+    // Both are made to meet at the lock: it is let go when both wait for it.
+    let lock = Flock::lock(File::open(&folder).unwrap(), FlockArg::LockExclusive).unwrap();
+    let helper = concat!(module_path!(), "::helper_compiles_good");
+    let helper = helper.split_once("::").unwrap().1;
+    let helpers = [(); 2].map(|()| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", helper, "--ignored", "--nocapture"])
+            .env("MULTIWASM_TEST_LAB", lab.folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    });
+    let waits = |pid: u32| {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks
+            .lines()
+            .any(|line| line.contains("-> FLOCK") && line.split_whitespace().any(|word| word == pid.to_string()))
+    };
+    while !helpers.iter().all(|helper| waits(helper.id())) {
+        std::thread::yield_now();
+    }
+    drop(lock);
+    let artifacts = helpers.map(|helper| {
+        let lines = BufReader::new(helper.stdout.unwrap()).lines().map(Result::unwrap);
+        lines.filter(|line| line.contains("compiled good")).collect::<String>()
+    });
+    assert!(!artifacts[0].is_empty());
+    assert_eq!(artifacts[0], artifacts[1], "the pid in the artifact says who compiled it");
+}
+
+#[test]
+#[ignore = "started by two_processes_that_want_the_same_compile_it_once"]
+fn helper_compiles_good() {
+    let Some(folder) = std::env::var_os("MULTIWASM_TEST_LAB").map(PathBuf::from) else { return };
+    let cache = Cache::open(&folder.join("cache")).unwrap();
+    let artifact = obtain(&started(&folder), &source("good"), Some(&cache), &limits()).unwrap();
+    println!("\n{}", text(artifact.path()));
+}
+
+#[test]
+fn the_compiler_is_confined() {
+    let lab = Lab::new();
+    let seen = text(lab.obtain("look around").unwrap().path());
+    // One descriptor: the one to report by, and the artifact's own.
+    let wanted = "uid 65534 gid 65534 groups 0 descriptors 2 interfaces 0 no-new-privileges 1 shadow 0 session 1\n";
+    assert!(seen.starts_with(wanted), "{seen}");
+}
+
+#[test]
+fn what_the_compiler_started_ends_with_it() {
+    let lab = Lab::new();
+    let seen = text(lab.obtain("child").unwrap().path());
+    let pid = seen.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+    // The kernel has sent the signal; the end itself may take a moment, and then init may take one to reap.
+    let ended = || fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+    while !ended() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn each_limit_and_each_fault_has_its_error_and_leaves_nothing() {
+    let lab = Lab::new();
+    let within = |module: &str, limits: &Limits| {
+        let error = obtain(&lab.engine, &source(module), Some(&lab.cache()), limits).unwrap_err();
+        assert!(error.to_string().starts_with("/app.wasm: "), "{error}");
+        error
+    };
+    let said = |module: &str| within(module, &limits()).to_string();
+
+    assert_eq!(said("refuse"), "/app.wasm: odd can't compile it: not to my taste");
+    assert!(said("nothing").contains("it wrote no artifact"));
+    let error = within("memory", &limits());
+    assert!(matches!(error, CompileError::Memory { .. }), "{error}");
+    assert!(error.to_string().contains("limit of 64 MiB: raise compile.memory"), "{error}");
+    let error = within("large", &limits());
+    assert!(matches!(error, CompileError::Memory { .. }), "{error}");
+    let error = within("spin", &Limits { cpu_seconds: 1, ..limits() });
+    assert!(error.to_string().contains("limit of 1 s of CPU time: raise compile.cpu_seconds"), "{error}");
+    for endless in ["hang", "print"] {
+        let error = within(endless, &Limits { timeout: Duration::from_millis(200), ..limits() });
+        assert!(error.to_string().contains("within 200ms: raise compile.timeout"), "{error}");
+    }
+    let error = said("crash");
+    assert!(error.contains("killed by SIGSEGV: about to fall"), "{error}");
+
+    assert!(lab.files().is_empty(), "{:?}", lab.files());
+}
+
+#[test]
+fn a_module_that_changes_under_its_key_is_not_compiled() {
+    let lab = Lab::new();
+    let result = compile(&lab.engine, &source("evil"), &lab.key("good"), Some(&lab.cache()), &limits());
+    assert!(matches!(result, Err(CompileError::Changed { .. })));
+    assert!(lab.cache().find(&lab.key("good")).is_none());
+}
+
+#[test]
+fn without_a_cache_that_takes_it_an_artifact_is_sealed_memory() {
+    let lab = Lab::new();
+    let artifact = obtain(&lab.engine, &source("good"), None, &limits()).unwrap();
+    assert!(!artifact.is_cached());
+    assert!(text(artifact.path()).ends_with("compiled good"));
+    assert!(fs::write(artifact.path(), "evil").is_err());
+}
+
+/// Mounts a small tmpfs on `dir`, for this thread's eyes alone.
+fn small_disk(dir: &Path, options: &str) {
+    use nix::mount::{MsFlags, mount};
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    fs::create_dir_all(dir).unwrap();
+    mount(Some("small"), dir, Some("tmpfs"), MsFlags::empty(), Some(options)).unwrap();
+}
+
+#[test]
+fn a_full_cache_stops_no_container() {
+    let lab = Lab::new();
+    small_disk(&lab.dir(), "size=64k,mode=0700");
+    fs::write(lab.dir().join("filler"), vec![0; 60 << 10]).unwrap();
+    let artifact = lab.obtain(&format!("good {}", "x".repeat(20 << 10))).unwrap();
+    assert!(!artifact.is_cached() && text(artifact.path()).contains("compiled good"));
+    fs::remove_file(lab.dir().join("filler")).unwrap();
+    assert!(lab.files().is_empty(), "{:?}", lab.files());
+}
+
+#[test]
+fn a_read_only_cache_is_read_and_stops_no_container() {
+    use nix::mount::{MsFlags, mount};
+    let lab = Lab::new();
+    small_disk(&lab.dir(), "size=1m,mode=0700");
+    let stored = lab.obtain("good").unwrap();
+    mount(None::<&str>, &lab.dir(), None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, None::<&str>).unwrap();
+    assert_eq!(lab.obtain("good").unwrap().path(), stored.path());
+    assert!(!lab.obtain("good as new").unwrap().is_cached());
+}
+
+#[test]
+fn a_folder_that_others_can_change_is_refused() {
+    let lab = Lab::new();
+    lab.cache();
+    fs::set_permissions(lab.dir(), fs::Permissions::from_mode(0o720)).unwrap();
+    let error = Cache::open(&lab.dir()).unwrap_err().to_string();
+    assert!(error.contains(lab.dir().to_str().unwrap()) && error.contains("mode 0720"), "{error}");
+    fs::set_permissions(lab.dir(), fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(lab.dir(), Some(65534), None).unwrap();
+    assert!(matches!(Cache::open(&lab.dir()), Err(CacheError::Unsafe { owner: 65534, .. })));
+    let file = lab.folder.path().join("odd.so");
+    assert!(Cache::open(&file).unwrap_err().to_string().contains("odd.so"));
+}

@@ -1,0 +1,187 @@
+//! `multiwasm inspect`: what a file is, what it imports, and which engine `auto` takes for it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::{Ended, print_json};
+use crate::config::Config;
+use crate::engines::Engines;
+use crate::module::{EntryKind, Export, FIRST_BYTES, Facts, Import, Module};
+use crate::selection::{Inputs, select};
+
+/// Show what a module is, what it imports, and which engine `auto` takes for it and why
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A WebAssembly module or component
+    file: PathBuf,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum InspectError {
+    #[error("{path}: {reason}")]
+    Unreadable { path: PathBuf, reason: io::Error },
+    #[error("{path}: {reason}")]
+    Torn { path: PathBuf, reason: crate::module::ModuleError },
+    #[error("{path}: in text format, which engines do not read: wat2wasm {path} makes a binary of it")]
+    Text { path: PathBuf },
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: PathBuf,
+    /// `module`, `component`, or what else the file is.
+    kind: String,
+    /// Bytes.
+    size: u64,
+    imports: Vec<Import>,
+    exports: Vec<Export>,
+    /// The custom section with native code.
+    native_code: Option<&'static str>,
+    /// What `auto` takes; none for a native program or if there is no such engine.
+    engine: Option<String>,
+    /// Why, or why not.
+    reason: String,
+}
+
+/// Ends with 1 if the file is none that would be run.
+pub(super) fn run(args: &Args) -> Ended {
+    let path = &args.file;
+    let bytes = fs::read(path).map_err(|reason| InspectError::Unreadable { path: path.clone(), reason })?;
+    let report = match EntryKind::of_file(path, &bytes[..bytes.len().min(FIRST_BYTES)]) {
+        EntryKind::Wasm => {
+            let facts = Module::read(&bytes).map_err(|reason| InspectError::Torn { path: path.clone(), reason })?;
+            of_module(args, bytes.len(), facts)?
+        }
+        EntryKind::WasmText => return Err(InspectError::Text { path: path.clone() }.into()),
+        kind => of_other(args, bytes.len(), kind),
+    };
+    if args.json {
+        print_json(&report)?;
+    } else {
+        write!(io::stdout(), "{}", readable(&report))?;
+    }
+    let runs = report.engine.is_some() || report.reason == NATIVE;
+    Ok(if runs { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+const NATIVE: &str = "no engine: a native program, which runs as in any container";
+
+fn of_other(args: &Args, size: usize, kind: EntryKind) -> Report {
+    let reason = match kind {
+        EntryKind::Elf | EntryKind::Script => NATIVE,
+        EntryKind::Precompiled(_) => "no engine: native code in place of a module is not run",
+        _ => "no engine: nothing that can be run",
+    };
+    Report {
+        file: args.file.clone(),
+        kind: kind.to_string(),
+        size: size as u64,
+        imports: Vec::new(),
+        exports: Vec::new(),
+        native_code: None,
+        engine: None,
+        reason: reason.to_owned(),
+    }
+}
+
+fn of_module(args: &Args, size: usize, facts: Facts) -> Result<Report, crate::config::ConfigError> {
+    let config = Config::load(None)?;
+    let engines = Engines::of(&config);
+    let file = args.file.display().to_string();
+    let inputs = Inputs { file: &file, order: &config.order, ..Inputs::default() };
+    let choice = select(&inputs, Some(&facts), &engines.names(), |name| engines.capabilities(name));
+    let (engine, reason) = match choice {
+        Ok(choice) => (Some(choice.engine), choice.reason),
+        Err(error) => (None, error.to_string()),
+    };
+    Ok(Report {
+        file: args.file.clone(),
+        kind: facts.kind.to_string(),
+        size: size as u64,
+        imports: facts.imports,
+        exports: facts.exports,
+        native_code: facts.native,
+        engine,
+        reason,
+    })
+}
+
+fn readable(report: &Report) -> String {
+    let mut lines = vec![
+        ("file", report.file.display().to_string()),
+        ("kind", report.kind.clone()),
+        ("size", format!("{} bytes", report.size)),
+    ];
+    for (number, group) in grouped(&report.imports).into_iter().enumerate() {
+        lines.push((if number == 0 { "imports" } else { "" }, group));
+    }
+    if let Some(section) = report.native_code {
+        let found = format!("in custom section {section}: not run, unless allow_native_code is set in the config file");
+        lines.push(("native code", found));
+    }
+    lines.push(("auto takes", report.engine.clone().unwrap_or_else(|| "none".to_owned())));
+    lines.push(("because", report.reason.clone()));
+    lines.iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{name:<13}{value}");
+        text
+    })
+}
+
+/// A line for each module that is imported from, with the names; a component's imports have none.
+fn grouped(imports: &[Import]) -> Vec<String> {
+    let mut groups = BTreeMap::<_, Vec<_>>::new();
+    for import in imports {
+        groups.entry(import.module.as_str()).or_default().push(import.name.as_str());
+    }
+    let line = |(module, names): (&str, Vec<&str>)| match names.join(" ") {
+        names if names.trim().is_empty() => module.to_owned(),
+        names => format!("{module}: {names}"),
+    };
+    groups.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_grouped_by_module() {
+        let import = |module: &str, name: &str| Import { module: module.into(), name: name.into(), kind: "func" };
+        let imports = [import("wasi", "b"), import("env", "m"), import("wasi", "a"), import("wasi:cli/run", "")];
+        assert_eq!(grouped(&imports), ["env: m", "wasi: b a", "wasi:cli/run"]);
+    }
+
+    #[test]
+    fn a_report_reads_well() {
+        let report = Report {
+            file: "/app.wasm".into(),
+            kind: "module".into(),
+            size: 42,
+            imports: vec![Import { module: "env".into(), name: "f".into(), kind: "func" }],
+            exports: Vec::new(),
+            native_code: Some("wasmedge"),
+            engine: Some("wasmer".into()),
+            reason: "so it is".into(),
+        };
+        assert_eq!(
+            readable(&report),
+            "file         /app.wasm\n\
+             kind         module\n\
+             size         42 bytes\n\
+             imports      env: f\n\
+             native code  in custom section wasmedge: not run, unless allow_native_code is set in the config file\n\
+             auto takes   wasmer\n\
+             because      so it is\n"
+        );
+    }
+}

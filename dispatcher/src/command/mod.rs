@@ -1,0 +1,98 @@
+//! The command `multiwasm`: what people ask a node, without containerd.
+//!
+//! A subcommand is a file here: its arguments, and a function that runs it. Answers go to stdout, readable or, with
+//! `--json`, in a form that stays; what is wrong goes to stderr.
+#![forbid(unsafe_code)]
+
+mod doctor;
+mod engines;
+mod inspect;
+mod run;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::causes::chain;
+
+/// Runs WebAssembly containers on Wasmtime, WasmEdge or Wasmer.
+#[derive(Debug, Parser)]
+#[command(name = "multiwasm", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Engines(engines::Args),
+    Inspect(inspect::Args),
+    Doctor(doctor::Args),
+}
+
+/// How a subcommand ends. Its error is printed with all causes.
+type Ended = Result<ExitCode, Box<dyn Error>>;
+
+/// Runs the command with the arguments of the process.
+pub fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Engines(args) => engines::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    };
+    ended.unwrap_or_else(|error| match error.downcast_ref::<io::Error>() {
+        // Whoever read our answer has read enough.
+        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        _ => {
+            eprintln!("multiwasm: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// Writes an answer as JSON.
+fn print_json(answer: &impl Serialize) -> Result<(), Box<dyn Error>> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut stdout, answer).map_err(io::Error::from)?;
+    writeln!(stdout)?;
+    Ok(())
+}
+
+/// Rows in columns that are as wide as they must be; the last one is not filled up.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [["a", "bbb", "c"], ["dd", "e", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(&rows), "a   bbb  c\ndd  e\n");
+    }
+}

@@ -1,0 +1,206 @@
+//! `multiwasm run`: a module, or a container's bundle, without any daemon and through the same guest code.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::Ended;
+use crate::config::Config;
+use crate::guest::{Directory, Guest};
+use crate::log;
+use crate::module::{EntryKind, FIRST_BYTES};
+use crate::options::{Annotations, EngineChoice};
+use crate::rootfs::Content;
+use crate::sandbox::{self, Chosen, Preset};
+use crate::spawner::Create;
+
+/// The namespace of containers that have no containerd.
+const NAMESPACE: &str = "multiwasm-run";
+
+/// Run a module, or a container's bundle, without any daemon
+///
+/// A module runs in this process: it has the directories that --dir gives it and the network of this process, and no other
+/// confinement than its engine. A bundle (a folder with config.json and a root file system) runs in a container.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A module or component, `FILE#FUNCTION` to call another function of it, or a bundle's folder
+    file: PathBuf,
+    /// The engine: wasmtime, wasmedge, wasmer, another that is installed, or auto
+    #[arg(long, value_parser = engine)]
+    engine: Option<EngineChoice>,
+    /// A directory for the module, with the path that it sees there and `ro` if it may not write (modules only)
+    #[arg(long = "dir", value_name = "HOST[:GUEST[:ro]]", value_parser = directory)]
+    directories: Vec<Directory>,
+    /// A variable of the module's environment (modules only)
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<String>,
+    /// Say what is done
+    #[arg(long)]
+    debug: bool,
+    /// The module's arguments
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("{path}: {source}")]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{path}: {kind}; run it directly")]
+    Native { path: PathBuf, kind: EntryKind },
+    #[error("{path}: in text format, which engines do not read: wat2wasm {path} makes a binary of it")]
+    Text { path: PathBuf },
+    #[error("{path}: a bundle's own config.json has its {what}; give them there")]
+    NotForBundles { path: PathBuf, what: &'static str },
+}
+
+fn engine(text: &str) -> Result<EngineChoice, String> {
+    EngineChoice::parse(text).ok_or_else(|| format!("allowed is {}", crate::options::ENGINE))
+}
+
+fn variable(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        _ => Err("allowed is NAME=VALUE".to_owned()),
+    }
+}
+
+fn directory(text: &str) -> Result<Directory, String> {
+    let parts: Vec<_> = text.split(':').collect();
+    let (host, guest, read_only) = match parts.as_slice() {
+        [host] => (*host, *host, false),
+        [host, guest] => (*host, *guest, false),
+        [host, guest, "ro"] => (*host, *guest, true),
+        _ => return Err("allowed is HOST, HOST:GUEST or HOST:GUEST:ro".to_owned()),
+    };
+    if !Path::new(host).is_dir() {
+        return Err(format!("{host} is no directory"));
+    }
+    Ok(Directory { guest: guest.to_owned(), host: host.into(), read_only })
+}
+
+/// Ends with the guest's exit code.
+pub(super) fn run(args: Args) -> Ended {
+    log::to_stderr(args.debug);
+    let code = if args.file.is_dir() { bundle(args)? } else { module(args)? };
+    Ok(ExitCode::from(code))
+}
+
+fn module(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
+    let (path, function) = split(&args.file);
+    let bytes = fs::read(&path).map_err(|source| RunError::Unreadable { path: path.clone(), source })?;
+    let kind = EntryKind::of_file(&path, &bytes[..bytes.len().min(FIRST_BYTES)]);
+    match kind {
+        EntryKind::Elf | EntryKind::Script => return Err(RunError::Native { path, kind }.into()),
+        EntryKind::WasmText => return Err(RunError::Text { path }.into()),
+        _ => {}
+    }
+    let config = Config::load(None)?;
+    let annotations = Annotations { options: config.options.clone(), ..Annotations::default() };
+    let preset = Preset::new(config.clone(), None, HashMap::new());
+    let chosen = Chosen {
+        config: &config,
+        annotations: &annotations,
+        command_line: args.engine.as_ref(),
+        function: function.as_deref(),
+        memory: None,
+    };
+    let name = path.display().to_string();
+    let content = Content::Copied(bytes);
+    let (module, choice) = sandbox::choose_and_load(&name, kind, &content, &preset, &chosen, &|| path.clone())?;
+    tracing::debug!("{name} runs on {}: {}", choice.engine, choice.reason);
+    let guest = Guest {
+        module,
+        args: std::iter::once(name.clone()).chain(args.args).collect(),
+        env: args.env,
+        cwd: "/".to_owned(),
+        memory_limit: annotations.options.memory_limit,
+        name: name.clone(),
+    };
+    let failed = |error| format!("{name} on {}: {error}", choice.engine);
+    Ok(guest.enter(args.directories).map_err(failed)?.run() as u8)
+}
+
+/// `path#function`, unless there is a file of just that name.
+fn split(file: &Path) -> (PathBuf, Option<String>) {
+    match file.to_str().and_then(|text| text.rsplit_once('#')) {
+        Some((path, function)) if !file.exists() && !function.is_empty() => (path.into(), Some(function.to_owned())),
+        _ => (file.to_owned(), None),
+    }
+}
+
+fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
+    let not_here = |what| RunError::NotForBundles { path: args.file.clone(), what };
+    if !args.args.is_empty() {
+        return Err(not_here("arguments").into());
+    }
+    if !args.env.is_empty() {
+        return Err(not_here("environment").into());
+    }
+    if !args.directories.is_empty() {
+        return Err(not_here("mounts").into());
+    }
+    let path = args.file.canonicalize().map_err(|source| RunError::Unreadable { path: args.file.clone(), source })?;
+    let preset = Preset::new(Config::load(None)?, None, HashMap::new()).with_engine(args.engine);
+    let id = format!("run-{}", std::process::id());
+    let request = Create {
+        namespace: NAMESPACE.to_owned(),
+        id: id.clone(),
+        bundle: path,
+        stdout: "/proc/self/fd/1".to_owned(),
+        stderr: "/proc/self/fd/2".to_owned(),
+        ..Create::default()
+    };
+    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    let pid = sandbox::create(&request, Some(stdin), &preset, None)?;
+    let ended = sandbox::start(NAMESPACE, &id).map_err(Into::into).and_then(|()| follow(Pid::from_raw(pid)));
+    sandbox::remove(NAMESPACE, &id)?;
+    ended
+}
+
+/// Waits for the container's first process; what would end this one goes to that one.
+fn follow(pid: Pid) -> Result<u8, Box<dyn std::error::Error>> {
+    let signals = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&signals), None)?;
+    loop {
+        match waitpid(pid, Some(WaitPidFlag::WNOHANG))? {
+            WaitStatus::Exited(_, code) => return Ok(code as u8),
+            WaitStatus::Signaled(_, signal, _) => return Ok(128 + signal as u8),
+            _ => {}
+        }
+        match signals.wait()? {
+            Signal::SIGCHLD => {}
+            // Gone meanwhile: its end is read next.
+            signal => drop(kill(pid, signal)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = folder.path().display().to_string();
+        let read = directory(&format!("{host}:/data:ro")).unwrap();
+        assert_eq!(read, Directory { guest: "/data".into(), host: host.clone().into(), read_only: true });
+        assert!(directory(&host).is_ok());
+        assert!(directory("/nonexistent").unwrap_err().contains("/nonexistent"));
+        assert!(directory(&format!("{host}:/data:rw")).is_err());
+    }
+
+    #[test]
+    fn functions_are_split_off() {
+        assert_eq!(split(Path::new("a.wasm#f")), ("a.wasm".into(), Some("f".into())));
+        assert_eq!(split(Path::new("a.wasm")), ("a.wasm".into(), None));
+    }
+}

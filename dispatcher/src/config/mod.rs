@@ -1,0 +1,418 @@
+//! The node's configuration: `/etc/multiwasm/config.toml`, and above it what containerd hands a runtime as its options.
+//!
+//! Each layer is TOML. A key that the upper one (ConfigPath's file, or ConfigBody) does not set comes from the file of
+//! the node. Like options, keys stand in one table, from which parsing, checking and docs/configuration.md come.
+#![forbid(unsafe_code)]
+
+mod keys;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use toml::{Table, Value};
+
+use crate::artifact::Limits;
+use crate::options::{DEFINITIONS, EngineChoice, Options, meant, nearest};
+pub use keys::documentation;
+use keys::{KEYS, TOLERATED, is_table, paths, scalar};
+
+/// The file of the node; that it is missing means defaults.
+pub const DEFAULT_PATH: &str = "/etc/multiwasm/config.toml";
+
+/// Folders with engines in place of the default ones, for development: a list with colons.
+pub const ENGINE_PATH_VARIABLE: &str = "MULTIWASM_ENGINE_PATH";
+/// The folder of the cache in place of the default one, for development.
+pub const CACHE_VARIABLE: &str = "MULTIWASM_CACHE_PATH";
+
+/// Which containers share a shim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Group {
+    /// None: each has its own.
+    Container,
+    /// Those of a pod.
+    #[default]
+    Pod,
+}
+
+/// The configuration that holds for a shim or a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// What holds for a container whose annotations say nothing; its `engine` is always none, see the next two.
+    pub options: Options,
+    /// The engine by runtime options.
+    pub runtime_engine: Option<EngineChoice>,
+    /// The engine by the node's file.
+    pub file_engine: Option<EngineChoice>,
+    /// In which order `auto` tries engines; installed ones that are not named come last.
+    pub order: Vec<String>,
+    /// Folders with engines, the first that has one wins.
+    pub engine_path: Vec<PathBuf>,
+    /// Whether native code from an image may run in place of the module.
+    pub allow_native_code: bool,
+    /// Which containers share a shim.
+    pub group: Group,
+    /// What a compiler may use.
+    pub compile: Limits,
+    /// The folder of the compile cache.
+    pub cache: PathBuf,
+    /// The least important events that are logged.
+    pub log: tracing::Level,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            options: Options::default(),
+            runtime_engine: None,
+            file_engine: None,
+            order: ["wasmtime", "wasmer", "wasmedge"].map(str::to_owned).into(),
+            engine_path: ["/usr/lib/multiwasm/engines", "/usr/local/lib/multiwasm/engines"].map(PathBuf::from).into(),
+            allow_native_code: false,
+            group: Group::default(),
+            compile: Limits::default(),
+            cache: PathBuf::from("/var/cache/multiwasm"),
+            log: tracing::Level::INFO,
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file can't be read.
+    #[error("configuration {origin} can't be read: {reason}")]
+    Unreadable {
+        /// The file.
+        origin: String,
+        /// What the kernel said.
+        reason: io::Error,
+    },
+    /// Not TOML.
+    #[error("configuration {origin}, line {line}: not TOML: {reason}")]
+    Syntax {
+        /// The file, or the runtime options.
+        origin: String,
+        /// Where, from 1.
+        line: usize,
+        /// What the parser said.
+        reason: String,
+    },
+    /// A key that nobody knows.
+    #[error("configuration {origin}: unknown key {key}{}; allowed are {allowed}", meant(.nearest))]
+    Unknown {
+        /// The file, or the runtime options.
+        origin: String,
+        /// With the tables before it.
+        key: String,
+        /// The key that looks most like it.
+        nearest: Option<String>,
+        /// All keys.
+        allowed: String,
+    },
+    /// A value that its key does not take.
+    #[error("configuration {origin}: key {key} has the value {value}; allowed is {allowed}")]
+    BadValue {
+        /// The file, or the runtime options.
+        origin: String,
+        /// With the tables before it.
+        key: String,
+        /// The value as TOML.
+        value: String,
+        /// What the key takes.
+        allowed: &'static str,
+    },
+    /// Runtime options that are not what their type says.
+    #[error("runtime options of type {type_url} can't be decoded: {reason}")]
+    Options {
+        /// The type.
+        type_url: String,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+/// containerd's `runtimeoptions.v1.Options`, field numbers as in its runtimeoptions API.
+#[derive(Clone, PartialEq, Message)]
+struct RuntimeOptions {
+    /// The type of what the configuration holds; ours has one form.
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(string, tag = "2")]
+    config_path: String,
+    #[prost(bytes = "vec", tag = "3")]
+    config_body: Vec<u8>,
+}
+
+impl Config {
+    /// The node's file, and above it the runtime options: type URL and value, as containerd packed them.
+    ///
+    /// Options of other types, such as `containerd.runc.v1.Options`, which Docker and ctr may send to any runtime, are
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file, the key and what is allowed.
+    pub fn load(options: Option<(&str, &[u8])>) -> Result<Self, ConfigError> {
+        Self::load_from(Path::new(DEFAULT_PATH), options)
+    }
+
+    /// As [`Config::load`], with another file of the node.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_from(file: &Path, options: Option<(&str, &[u8])>) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        config.take_environment(|name| std::env::var_os(name));
+        let origin = file.display().to_string();
+        match std::fs::read_to_string(file) {
+            Ok(text) => config.apply(&text, &origin)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(reason) => return Err(ConfigError::Unreadable { origin, reason }),
+        }
+        config.file_engine = config.options.engine.take();
+        if let Some((type_url, value)) = options {
+            config.apply_runtime_options(type_url, value)?;
+            config.runtime_engine = config.options.engine.take();
+        }
+        Ok(config)
+    }
+
+    /// What development and tests need: other defaults by environment. The environment is containerd's own, so it is the
+    /// administrator's as much as the file is.
+    fn take_environment(&mut self, variable: impl Fn(&str) -> Option<OsString>) {
+        if let Some(folders) = variable(ENGINE_PATH_VARIABLE) {
+            self.engine_path = std::env::split_paths(&folders).filter(|folder| folder.is_absolute()).collect();
+        }
+        if let Some(folder) = variable(CACHE_VARIABLE).map(PathBuf::from).filter(|folder| folder.is_absolute()) {
+            self.cache = folder;
+        }
+    }
+
+    fn apply_runtime_options(&mut self, type_url: &str, value: &[u8]) -> Result<(), ConfigError> {
+        // CRI plugins before containerd 1.7 had a prefix before the same name.
+        if !type_url.ends_with("runtimeoptions.v1.Options") {
+            return Ok(());
+        }
+        let undecodable = |reason: String| ConfigError::Options { type_url: type_url.to_owned(), reason };
+        let options = RuntimeOptions::decode(value).map_err(|error| undecodable(error.to_string()))?;
+        if !options.config_path.is_empty() {
+            let origin = format!("{} (ConfigPath of the runtime options)", options.config_path);
+            return match std::fs::read_to_string(&options.config_path) {
+                Ok(text) => self.apply(&text, &origin),
+                Err(reason) => Err(ConfigError::Unreadable { origin, reason }),
+            };
+        }
+        let body = String::from_utf8(options.config_body)
+            .map_err(|error| undecodable(format!("ConfigBody: {}", error.utf8_error())))?;
+        self.apply(&body, "of the runtime options (ConfigBody)")
+    }
+
+    /// Sets what `text` sets.
+    fn apply(&mut self, text: &str, origin: &str) -> Result<(), ConfigError> {
+        let table = text.parse::<Table>().map_err(|error| ConfigError::Syntax {
+            origin: origin.to_owned(),
+            line: error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count()),
+            reason: error.message().replace('\n', ", "),
+        })?;
+        for (name, value) in &table {
+            match value {
+                Value::Table(inner) if is_table(name) => {
+                    inner.iter().try_for_each(|(key, value)| self.set(&format!("{name}.{key}"), value, origin))?;
+                }
+                _ if TOLERATED.contains(&name.as_str()) => {}
+                _ => self.set(name, value, origin)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, path: &str, value: &Value, origin: &str) -> Result<(), ConfigError> {
+        let (done, allowed) = if let Some(key) = KEYS.iter().find(|key| key.path == path) {
+            ((key.set)(self, value), key.allowed)
+        } else if let Some(definition) = DEFINITIONS.iter().find(|definition| definition.config == Some(path)) {
+            (scalar(value).and_then(|text| definition.set(&mut self.options, &text)), definition.allowed)
+        } else if is_table(path) {
+            (None, "a table")
+        } else {
+            let paths: Vec<_> = paths().collect();
+            return Err(ConfigError::Unknown {
+                origin: origin.to_owned(),
+                key: path.to_owned(),
+                nearest: nearest(path, &paths).map(str::to_owned),
+                allowed: paths.join(", "),
+            });
+        };
+        done.ok_or_else(|| ConfigError::BadValue {
+            origin: origin.to_owned(),
+            key: path.to_owned(),
+            value: value.to_string(),
+            allowed,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::options::Compile;
+    use multiwasm_engine::Optimize;
+    use std::fmt::Write;
+
+    const TYPE: &str = "runtimeoptions.v1.Options";
+
+    /// Holds a file below docs/ to what the tables say; `UPDATE_DOCS=1` writes it.
+    pub(crate) fn compare_documentation(file: &str, wanted: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, wanted).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == wanted, "docs/{file} is old: UPDATE_DOCS=1 cargo test -p multiwasm --lib writes it");
+    }
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        load_with(text, None)
+    }
+
+    fn load_with(text: &str, options: Option<(&str, &[u8])>) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::load_from(file.path(), options)
+    }
+
+    fn runtime_options(config_path: &str, config_body: &str) -> Vec<u8> {
+        let (type_url, config_path) = (String::new(), config_path.to_owned());
+        RuntimeOptions { type_url, config_path, config_body: config_body.into() }.encode_to_vec()
+    }
+
+    #[test]
+    fn nothing_said_means_defaults() {
+        assert_eq!(Config::load_from(Path::new("/nonexistent/config.toml"), None).unwrap(), Config::default());
+        assert_eq!(load("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_defaults_of_the_documentation_hold() {
+        let mut text = String::new();
+        for key in KEYS {
+            let value = match key.default {
+                literal if literal.starts_with('[') || literal.parse::<u64>().is_ok() || literal == "false" => {
+                    literal.to_owned()
+                }
+                string => format!("{string:?}"),
+            };
+            let _ = writeln!(text, "{} = {value}", key.path);
+        }
+        for definition in DEFINITIONS.iter().filter(|definition| !definition.default.contains(' ')) {
+            let _ = writeln!(text, "{} = {:?}", definition.config.unwrap(), definition.default);
+        }
+        assert_eq!(load(&text).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let config = load(
+            r#"
+            engine = "wasmer"
+            order = ["wasmedge"]
+            engine_path = ["/opt/engines"]
+            allow_native_code = true
+            memory_limit = "1g"
+            kernel_filesystems = true
+            group = "container"
+            SystemdCgroup = true
+            compile = { memory = 1024, cpu_seconds = 5, timeout = 6, mode = "eager", optimize = "quick" }
+            [cache]
+            path = "/tmp/cache"
+            [log]
+            level = "trace"
+            "#,
+        );
+        let options = Options {
+            engine: None,
+            function: None,
+            memory_limit: Some(1 << 30),
+            compile: Compile::Eager,
+            optimize: Optimize::Quick,
+            kernel_filesystems: true,
+        };
+        let wanted = Config {
+            options,
+            runtime_engine: None,
+            file_engine: Some(EngineChoice::Named("wasmer".into())),
+            order: vec!["wasmedge".into()],
+            engine_path: vec!["/opt/engines".into()],
+            allow_native_code: true,
+            group: Group::Container,
+            compile: Limits { memory: 1024, cpu_seconds: 5, timeout: std::time::Duration::from_secs(6) },
+            cache: "/tmp/cache".into(),
+            log: tracing::Level::TRACE,
+        };
+        assert_eq!(config.unwrap(), wanted);
+    }
+
+    #[test]
+    fn runtime_options_come_on_top() {
+        let file = "engine = \"wasmer\"\nallow_native_code = true\ngroup = \"container\"";
+        let body = runtime_options("", "SystemdCgroup = true\nengine = \"auto\"\ngroup = \"pod\"");
+        let config = load_with(file, Some((TYPE, &body))).unwrap();
+        assert_eq!(config.file_engine, Some(EngineChoice::Named("wasmer".into())));
+        assert_eq!(config.runtime_engine, Some(EngineChoice::Auto));
+        assert_eq!((config.allow_native_code, config.group), (true, Group::Pod));
+    }
+
+    #[test]
+    fn runtime_options_may_name_a_file() {
+        let named = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(named.path(), "engine = \"wasmedge\"").unwrap();
+        let options = runtime_options(named.path().to_str().unwrap(), "nonsense");
+        let config = load_with("", Some((TYPE, &options))).unwrap();
+        assert_eq!(config.runtime_engine, Some(EngineChoice::Named("wasmedge".into())));
+
+        let error = load_with("", Some((TYPE, &runtime_options("/nonexistent.toml", "")))).unwrap_err().to_string();
+        assert!(error.starts_with("configuration /nonexistent.toml (ConfigPath"), "{error}");
+    }
+
+    #[test]
+    fn the_configuration_of_another_program_is_told_by_name() {
+        let other = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(other.path(), "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\n").unwrap();
+        let path = other.path().to_str().unwrap();
+        let error = load_with("", Some((TYPE, &runtime_options(path, "")))).unwrap_err().to_string();
+        assert!(error.contains(path) && error.contains("unknown key "), "{error}");
+    }
+
+    #[test]
+    fn options_of_other_runtimes_are_ignored() {
+        let config = load_with("", Some(("containerd.runc.v1.Options", &[0xff, 0xff])));
+        assert_eq!(config.unwrap(), Config::default());
+        let error = load_with("", Some((TYPE, &[0xff, 0xff]))).unwrap_err().to_string();
+        assert!(error.starts_with("runtime options of type runtimeoptions.v1.Options can't be decoded"), "{error}");
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_values_say_what_is_allowed() {
+        for (text, wanted) in [
+            ("orders = []", "unknown key orders (did you mean order?); allowed are engine, memory_limit, compile.mode"),
+            ("[compile]\nlevel = 1", "unknown key compile.level"),
+            ("[plugins]\nx = 1", "unknown key plugins; allowed are"),
+            ("function = \"f\"", "unknown key function"),
+            ("compile = 1", "key compile has the value 1; allowed is a table"),
+            ("order = [\"X\"]", "key order has the value [\"X\"]; allowed is a list of engine names"),
+            ("allow_native_code = \"yes\"", "key allow_native_code has the value \"yes\"; allowed is true or false"),
+            ("engine = [1]", "key engine has the value [1]; allowed is auto, wasmtime"),
+            ("compile.timeout = 0", "key compile.timeout has the value 0; allowed is seconds, at least 1"),
+            ("cache.path = \"x\"", "key cache.path has the value \"x\"; allowed is an absolute path"),
+            ("\n= 3", "line 2: not TOML"),
+        ] {
+            let error = load(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_is_that_of_the_tables() {
+        compare_documentation("configuration.md", &documentation());
+    }
+}

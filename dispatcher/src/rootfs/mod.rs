@@ -1,0 +1,11 @@
+//! What a container's rootfs holds, read from outside and before anything is mounted.
+//!
+//! # Layout
+//!
+//! - [`entry`]: the file that the entrypoint names, and its bytes
+//! - [`tree`]: the container's file tree, with links and mounts resolved as they will be inside, and never left
+
+pub mod entry;
+pub mod tree;
+
+pub use entry::{Content, Entry, EntryError};

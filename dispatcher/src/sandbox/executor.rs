@@ -1,0 +1,128 @@
+//! What libcontainer calls inside of the new process: the last steps before the gate, and the run behind it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{PipeWriter, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use libcontainer::workload::default::DefaultExecutor;
+use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
+use nix::unistd::alarm;
+use oci_spec::runtime::Spec;
+
+use crate::guest::{self, Guest, Ready};
+
+/// How long instantiating may take, in seconds. Modules of 20 MB take some milliseconds; what takes longer does not end.
+const INSTANTIATE_SECONDS: u32 = 60;
+
+/// Runs a container's workload, WebAssembly or native.
+///
+/// libcontainer clones it on the way to the new process; all clones are the same workload.
+#[derive(Clone)]
+pub(super) struct Workload(Rc<Inner>);
+
+struct Inner {
+    stage: RefCell<Stage>,
+    /// Descriptors of the shim that a guest must not have. Nothing is executed, so close-on-exec does not help; and as code
+    /// that knows their numbers goes on to run here, they become /dev/null rather than free.
+    taken: Vec<RawFd>,
+    null: File,
+    /// Where what goes wrong in here is said: libcontainer wraps messages in its own.
+    report: RefCell<Option<PipeWriter>>,
+}
+
+enum Stage {
+    Native,
+    Loaded(Box<Guest>),
+    Ready(Ready),
+    Gone,
+}
+
+impl Workload {
+    /// A workload: `guest`, or what the specification says if there is none. It is made before the container has a root of
+    /// its own, so that there is a /dev/null.
+    pub(super) fn new(guest: Option<Guest>, taken: Vec<RawFd>, report: PipeWriter) -> std::io::Result<Self> {
+        let stage = RefCell::new(guest.map_or(Stage::Native, |guest| Stage::Loaded(Box::new(guest))));
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        Ok(Self(Rc::new(Inner { stage, taken, null, report: RefCell::new(Some(report)) })))
+    }
+
+    /// Closes this process's end of the report, so that its reader meets the end when the new process has closed its own.
+    pub(super) fn close_report(&self) {
+        self.0.report.take();
+    }
+
+    fn report(&self, message: String) -> ExecutorValidationError {
+        if let Some(mut report) = self.0.report.take() {
+            // The reader is the worker, which reads when this process has ended: more than a pipe holds would block.
+            let most = message.floor_char_boundary(16 << 10);
+            let _ = report.write_all(&message.as_bytes()[..most]);
+        }
+        ExecutorValidationError::ArgValidationError(message)
+    }
+
+    fn prepare(&self, spec: &Spec) -> Result<(), String> {
+        guest::end_on_signals().map_err(|error| format!("signal handlers can't be installed: {error}"))?;
+        let stage = self.0.stage.replace(Stage::Gone);
+        let Stage::Loaded(guest) = stage else {
+            self.0.stage.replace(stage);
+            return Ok(());
+        };
+        for descriptor in &self.0.taken {
+            // SAFETY: a system call on numbers; what had this one meets /dev/null from now on.
+            unsafe { libc::dup2(self.0.null.as_raw_fd(), *descriptor) };
+        }
+        let cwd = spec.process().as_ref().map_or(Path::new("/"), |process| process.cwd());
+        let cwd = cwd.to_str().ok_or_else(|| format!("working directory {} is not UTF-8", cwd.display()))?;
+        let directories = guest::of_container(Path::new("/"), cwd)
+            .map_err(|error| format!("the root file system can't be read: {error}"))?;
+        let engine = guest.module.engine().plugin().description().name.clone();
+        let name = guest.name.clone();
+        // A component's own initialisers run here, and Create must be answered.
+        alarm::set(INSTANTIATE_SECONDS);
+        let ready = guest.enter(directories);
+        alarm::cancel();
+        let ready = ready.map_err(|error| format!("{name} on {engine}: {error}"))?;
+        self.0.stage.replace(Stage::Ready(ready));
+        Ok(())
+    }
+}
+
+impl Executor for Workload {
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        self.prepare(spec).map_err(|message| self.report(message))?;
+        self.close_report();
+        Ok(())
+    }
+
+    fn setup_envs(&self, envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        match *self.0.stage.borrow() {
+            // A guest's environment is the engine's business, as given; this process's own stays what it is.
+            Stage::Ready(_) => Ok(()),
+            _ => DefaultExecutor {}.setup_envs(envs),
+        }
+    }
+
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        match self.0.stage.replace(Stage::Gone) {
+            Stage::Ready(ready) => {
+                let code = ready.run();
+                // SAFETY: ends the process at once. Exit handlers and destructors of an engine would only take time: the
+                // kernel takes everything back.
+                unsafe { libc::_exit(code) }
+            }
+            _ => {
+                guest::restore_for_native().map_err(|error| ExecutorError::Other(error.to_string()))?;
+                let done = DefaultExecutor {}.exec(spec);
+                if let Err(error) = &done {
+                    // The gate is open, so nobody but the container's own stderr can be told.
+                    let _ = writeln!(std::io::stderr(), "multiwasm: {}", crate::causes::chain(error));
+                }
+                done
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The spawner's own side: waits for work, forks a worker for each piece.
+
+use std::collections::HashMap;
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, socketpair};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use super::message::{Failure, FailureKind, Reply, Request, Work};
+use crate::sandbox::{self, Preset};
+
+/// The longest message, in bytes: an overlay of some hundred layers has mount options of a few pages.
+pub(super) const LONGEST_MESSAGE: usize = 128 << 10;
+
+/// Forks the spawner and gives the server's end of the line.
+///
+/// The caller must have one thread: the child goes on with all of the parent's memory. `listener` is the server's socket;
+/// held open by the spawner, or by guests after it, it would seem to answer when the server is dead.
+///
+/// # Errors
+/// What the kernel says.
+pub fn fork_spawner(preset: Preset, listener: &UnixListener) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    // SAFETY: the caller has one thread (documented), so no lock is held by anybody who is not copied.
+    match unsafe { fork() }? {
+        ForkResult::Parent { .. } => {
+            nix::fcntl::fcntl(&ours, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
+            Ok(ours)
+        }
+        ForkResult::Child => {
+            drop(ours);
+            let _ = nix::unistd::close(listener.as_raw_fd());
+            serve(theirs, preset)
+        }
+    }
+}
+
+/// A worker that has not been reaped yet.
+struct Job {
+    number: u64,
+    /// Namespace and id of the container that it makes.
+    making: Option<(String, String)>,
+}
+
+/// The spawner's life: it ends when the server closes its end or dies.
+fn serve(socket: OwnedFd, mut preset: Preset) -> ! {
+    let _ = prctl::set_name(c"multiwasm-spawn");
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    preset.warm();
+    if let Err(error) = work_for(&socket, &preset) {
+        tracing::error!("the spawner ends: {error}");
+    }
+    // SAFETY: ends this process without the exit handlers of the server's program, which are not ours.
+    unsafe { libc::_exit(0) }
+}
+
+fn work_for(socket: &OwnedFd, preset: &Preset) -> nix::Result<()> {
+    let mask = SigSet::from(Signal::SIGCHLD);
+    mask.thread_block()?;
+    let ended = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let mut jobs = HashMap::new();
+    let mut buffer = vec![0; LONGEST_MESSAGE];
+    loop {
+        let mut ready = [PollFd::new(socket.as_fd(), PollFlags::POLLIN), PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ready, PollTimeout::NONE) {
+            Err(nix::Error::EINTR) => continue,
+            other => other?,
+        };
+        let [asked, died] = ready.map(|fd| fd.any().unwrap_or(false));
+        if died {
+            while let Ok(Some(_)) = ended.read_signal() {}
+            reap(socket, &mut jobs);
+        }
+        if asked {
+            let Some((length, stdin)) = receive(socket, &mut buffer) else { return Ok(()) };
+            match serde_json::from_slice::<Request>(&buffer[..length]) {
+                Ok(Request { number, work: Work::Cancel { namespace, id } }) => {
+                    cancel(&jobs, (namespace, id));
+                    answer(socket, &Reply { number, result: Ok(0) });
+                }
+                Ok(Request { number, work }) => {
+                    let making = match &work {
+                        Work::Create(create) => Some((create.namespace.clone(), create.id.clone())),
+                        _ => None,
+                    };
+                    let control = socket.as_raw_fd();
+                    hire(socket, Job { number, making }, &mut jobs, || do_work(work, stdin, preset, control));
+                }
+                Err(error) => tracing::error!("a request can't be read: {error}"),
+            }
+        }
+    }
+}
+
+/// Kills the worker that makes this container. What it has made so far is removed when it is reaped, and who waits for it is
+/// told then.
+fn cancel(jobs: &HashMap<Pid, Job>, container: (String, String)) {
+    let making = Some(container);
+    for (pid, _) in jobs.iter().filter(|(_, job)| job.making == making) {
+        // It is our child and not reaped, so the number is its own.
+        let _ = kill(*pid, Signal::SIGKILL);
+    }
+}
+
+/// Looks after workers that have ended: one that was killed has not answered, and what it was making is removed.
+fn reap(socket: &OwnedFd, jobs: &mut HashMap<Pid, Job>) {
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        let Some(pid) = status.pid() else { return };
+        let Some(job) = jobs.remove(&pid).filter(|_| status != WaitStatus::Exited(pid, 0)) else { continue };
+        let how = match status {
+            WaitStatus::Signaled(_, signal, _) => format!("was killed by {signal}"),
+            WaitStatus::Exited(_, code) => format!("ended with {code}"),
+            _ => "ended".to_owned(),
+        };
+        let message = format!("the worker process that had this to do {how} before it was done");
+        tracing::error!("{message}");
+        let making = job.making;
+        hire(socket, Job { number: job.number, making: None }, jobs, move || {
+            if let Some((namespace, id)) = making {
+                sandbox::remove(&namespace, &id)?;
+            }
+            Err(Failure::new(FailureKind::Other, message))
+        });
+    }
+}
+
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
+    let mut control = nix::cmsg_space!([RawFd; 1]);
+    loop {
+        let mut parts = [IoSliceMut::new(buffer)];
+        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Ok(message) => {
+                let mut descriptors = message.cmsgs().into_iter().flatten().flat_map(|control| match control {
+                    ControlMessageOwned::ScmRights(descriptors) => descriptors,
+                    _ => Vec::new(),
+                });
+                // SAFETY: the kernel has just made this descriptor for us.
+                let stdin = descriptors.next().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+                let length = message.bytes;
+                return (length > 0).then_some((length, stdin));
+            }
+            Err(nix::Error::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Forks a worker for one piece of work. Its exit code says whether it has answered.
+fn hire(socket: &OwnedFd, job: Job, jobs: &mut HashMap<Pid, Job>, work: impl FnOnce() -> Result<i32, Failure>) {
+    // SAFETY: the spawner has one thread.
+    match unsafe { fork() } {
+        Ok(ForkResult::Parent { child }) => drop(jobs.insert(child, job)),
+        Ok(ForkResult::Child) => {
+            let _ = SigSet::empty().thread_set_mask();
+            let _ = prctl::set_name(c"multiwasm-work");
+            // A panic must not unwind into the spawner's own code, of which this is a copy.
+            let result = catch_unwind(AssertUnwindSafe(work))
+                .unwrap_or_else(|_| Err(Failure::new(FailureKind::Other, "the worker process panicked".to_owned())));
+            let answered = answer(socket, &Reply { number: job.number, result });
+            // SAFETY: as in `serve`.
+            unsafe { libc::_exit(if answered { 0 } else { 1 }) }
+        }
+        Err(error) => {
+            let message = format!("a worker process can't be started: {error}");
+            answer(socket, &Reply { number: job.number, result: Err(Failure::new(FailureKind::Other, message)) });
+        }
+    }
+}
+
+fn do_work(work: Work, stdin: Option<OwnedFd>, preset: &Preset, socket: RawFd) -> Result<i32, Failure> {
+    match work {
+        Work::Create(create) => sandbox::create(&create, stdin, preset, Some(socket)),
+        // The spawner's own, see `work_for`.
+        Work::Cancel { .. } => Ok(0),
+        Work::Start { namespace, id } => sandbox::start(&namespace, &id).map(|()| 0),
+        Work::Delete { namespace, id } => sandbox::remove(&namespace, &id).map(|()| 0),
+    }
+}
+
+fn answer(socket: &OwnedFd, reply: &Reply) -> bool {
+    let sent = serde_json::to_vec(reply)
+        .map_err(|error| error.to_string())
+        .and_then(|text| send(socket.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL).map_err(|error| error.to_string()));
+    sent.inspect_err(|error| tracing::error!("an answer can't be sent: {error}")).is_ok()
+}

@@ -1,0 +1,150 @@
+//! Events: to containerd, in the order in which they happened.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use containerd_shim::protos::events::task::{TaskCreate, TaskDelete, TaskExit, TaskIO, TaskOOM, TaskStart};
+use containerd_shim::protos::protobuf::{MessageDyn, MessageField};
+use containerd_shim::protos::shim::event::Envelope;
+use containerd_shim::protos::shim::events::ForwardRequest;
+use containerd_shim::protos::shim_async::{Client, EventsClient};
+use containerd_shim::protos::topics;
+use containerd_shim::util::{convert_to_any, timestamp};
+use tokio::sync::{mpsc, oneshot};
+use ttrpc::context::with_timeout;
+
+/// How long one event may take; containerd's own publisher gives as much (pkg/shim/publisher.go).
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait before containerd is tried again. It asks each shim for its state when it is back, so that events
+/// which it missed are late, not lost.
+const RETRY: Duration = Duration::from_secs(1);
+/// Events kept while containerd is away.
+const MOST_WAITING: usize = 2048;
+
+/// Something that containerd is told.
+pub(super) enum Event {
+    Create(TaskCreate),
+    Start(TaskStart),
+    Oom(TaskOOM),
+    Exit(TaskExit),
+    Delete(TaskDelete),
+}
+
+impl Event {
+    fn unpack(self) -> (&'static str, Box<dyn MessageDyn>) {
+        match self {
+            Self::Create(event) => (topics::TASK_CREATE_EVENT_TOPIC, Box::new(event)),
+            Self::Start(event) => (topics::TASK_START_EVENT_TOPIC, Box::new(event)),
+            Self::Oom(event) => (topics::TASK_OOM_EVENT_TOPIC, Box::new(event)),
+            Self::Exit(event) => (topics::TASK_EXIT_EVENT_TOPIC, Box::new(event)),
+            Self::Delete(event) => (topics::TASK_DELETE_EVENT_TOPIC, Box::new(event)),
+        }
+    }
+}
+
+/// What a TaskCreate event says of stdio.
+pub(super) fn task_io(stdin: &str, stdout: &str, stderr: &str, terminal: bool) -> MessageField<TaskIO> {
+    MessageField::some(TaskIO {
+        stdin: stdin.to_owned(),
+        stdout: stdout.to_owned(),
+        stderr: stderr.to_owned(),
+        terminal,
+        ..Default::default()
+    })
+}
+
+/// The end that the service writes to.
+pub struct Publisher {
+    namespace: String,
+    queue: mpsc::UnboundedSender<Queued>,
+}
+
+enum Queued {
+    Event(Box<Envelope>),
+    /// Nothing follows; to be told when all before it is with containerd.
+    Last(oneshot::Sender<()>),
+}
+
+impl Publisher {
+    /// Starts the task that sends events to `address`.
+    pub fn start(address: String, namespace: String) -> Self {
+        let (queue, events) = mpsc::unbounded_channel();
+        tokio::spawn(forward_all(address, events));
+        Self { namespace, queue }
+    }
+
+    /// Puts an event at the end of the queue.
+    pub(super) fn publish(&self, event: Event) {
+        let (topic, event) = event.unpack();
+        let packed = timestamp().and_then(|now| Ok((now, convert_to_any(event)?)));
+        let Ok((now, event)) = packed.inspect_err(|error| tracing::error!("{topic} can't be packed: {error}")) else {
+            return;
+        };
+        let envelope = Envelope {
+            timestamp: MessageField::some(now),
+            namespace: self.namespace.clone(),
+            topic: topic.to_owned(),
+            event: MessageField::some(event),
+            ..Default::default()
+        };
+        // The receiver lives as long as the runtime.
+        let _ = self.queue.send(Queued::Event(Box::new(envelope)));
+    }
+
+    /// Waits until all events are with containerd, but no longer than `most`.
+    pub async fn drain(&self, most: Duration) {
+        let (sender, told) = oneshot::channel();
+        if self.queue.send(Queued::Last(sender)).is_ok() {
+            let _ = tokio::time::timeout(most, told).await;
+        }
+    }
+}
+
+async fn forward_all(address: String, mut events: mpsc::UnboundedReceiver<Queued>) {
+    let mut client = None;
+    let mut waiting = VecDeque::new();
+    while let Some(queued) = events.recv().await {
+        waiting.push_back(queued);
+        while let Some(first) = waiting.pop_front() {
+            let event = match first {
+                Queued::Event(event) => event,
+                Queued::Last(told) => {
+                    // Who waited may have given up.
+                    let _ = told.send(());
+                    continue;
+                }
+            };
+            if let Err(error) = forward(&mut client, &address, &event).await {
+                tracing::warn!("{} is not with containerd yet: {error}", event.topic);
+                client = None;
+                tokio::time::sleep(RETRY).await;
+                while let Ok(queued) = events.try_recv() {
+                    waiting.push_back(queued);
+                }
+                if waiting.len() < MOST_WAITING {
+                    waiting.push_front(Queued::Event(event));
+                }
+            }
+        }
+    }
+}
+
+async fn forward(client: &mut Option<EventsClient>, address: &str, event: &Envelope) -> ttrpc::Result<()> {
+    let connected = match client {
+        Some(client) => client,
+        None => {
+            let path = address.trim_start_matches("unix://");
+            client.insert(EventsClient::new(Client::connect(&format!("unix://{path}")).await?))
+        }
+    };
+    let request = ForwardRequest { envelope: MessageField::some(event.clone()), ..Default::default() };
+    let context = with_timeout(FORWARD_TIMEOUT.as_nanos() as i64);
+    match connected.forward(context, &request).await {
+        // containerd has it and does not want it (an old one, an unknown topic): to say it again won't help.
+        Err(ttrpc::Error::RpcStatus(status)) if status.code() != ttrpc::Code::UNAVAILABLE => {
+            tracing::warn!("containerd refused {}: {}", event.topic, status.message);
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}

@@ -1,0 +1,268 @@
+//! The steps of a container's life on the server's side, none of which ends half-way: a client that gives up, or a connection
+//! that breaks, drops the call, not the step.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use containerd_shim::api::CreateTaskRequest;
+use containerd_shim::protos::events::task::{TaskCreate, TaskDelete, TaskExit, TaskOOM, TaskStart};
+use tokio::sync::{Notify, oneshot, watch};
+use ttrpc::{Code, Result};
+
+use super::Publisher;
+use super::container::Container;
+use super::events::{Event, task_io};
+use super::exits::{Exit, Exits};
+use super::service::{error, failed, time, to_create};
+use super::stdio::Stdio;
+use crate::sandbox;
+use crate::spawner::{Spawner, SpawnerError, Work};
+use crate::state::Process;
+
+/// How long after its last container a server waits for Shutdown, which containerd sends at once.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// What there is of a container.
+#[derive(Clone)]
+enum Slot {
+    /// Its Create is under way; the channel closes when that is over.
+    Making(watch::Receiver<()>),
+    Made(Arc<Container>),
+}
+
+/// The containers of one shim server.
+pub(super) struct Lifecycle {
+    namespace: String,
+    spawner: Arc<Spawner>,
+    publisher: Arc<Publisher>,
+    exits: Arc<Exits>,
+    slots: Mutex<HashMap<String, Slot>>,
+    /// Ends the server.
+    shutdown: Arc<Notify>,
+}
+
+impl Lifecycle {
+    pub(super) fn new(
+        namespace: String,
+        spawner: Arc<Spawner>,
+        publisher: Arc<Publisher>,
+        exits: Arc<Exits>,
+        shutdown: Arc<Notify>,
+    ) -> Self {
+        Self { namespace, spawner, publisher, exits, slots: Mutex::default(), shutdown }
+    }
+
+    /// Ends the server, unless there are containers: those of a pod go on, and the last one's Shutdown counts.
+    pub(super) fn shut_down(&self) {
+        if self.is_empty() {
+            self.shutdown.notify_one();
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
+        // Nothing is left half-done under this lock.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is no container, nor one that is being made.
+    /// Ends a server that has lost its last container and is not told to end: by a containerd that was killed in between.
+    fn end_if_idle(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
+            this.shut_down();
+        });
+    }
+
+    fn is_empty(&self) -> bool {
+        self.slots().is_empty()
+    }
+
+    /// The container called `id`.
+    pub(super) fn find(&self, id: &str) -> Result<Arc<Container>> {
+        match self.slots().get(id) {
+            Some(Slot::Made(container)) => Ok(Arc::clone(container)),
+            Some(Slot::Making(_)) => {
+                Err(error(Code::FAILED_PRECONDITION, format!("container {id} is still being created")))
+            }
+            None => Err(error(Code::NOT_FOUND, format!("container {id} not found"))),
+        }
+    }
+
+    /// As [`Lifecycle::find`]; a Create that is under way is ended, so that nobody waits for a compiler in order to delete.
+    async fn find_to_delete(&self, id: &str) -> Result<Arc<Container>> {
+        loop {
+            let slot = self.slots().get(id).cloned();
+            let Some(Slot::Making(mut over)) = slot else { return self.find(id) };
+            let work = Work::Cancel { namespace: self.namespace.clone(), id: id.to_owned() };
+            self.spawner.call(work, None).await.map_err(failed)?;
+            // An error is the closing that is waited for.
+            let _ = over.changed().await;
+        }
+    }
+
+    /// Makes a container and tells that.
+    pub(super) async fn create(self: &Arc<Self>, request: CreateTaskRequest) -> Result<Arc<Container>> {
+        let (making, over) = watch::channel(());
+        {
+            let mut slots = self.slots();
+            if slots.contains_key(&request.id) {
+                return Err(error(Code::ALREADY_EXISTS, format!("container {} exists already", request.id)));
+            }
+            slots.insert(request.id.clone(), Slot::Making(over));
+        }
+        let this = Arc::clone(self);
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            let made = this.make(&request).await;
+            match &made {
+                Ok(container) => {
+                    this.slots().insert(request.id.clone(), Slot::Made(Arc::clone(container)));
+                    this.tell_creation(request, container);
+                    this.tell_exit(Arc::clone(container));
+                }
+                Err(failure) => {
+                    tracing::error!("create {}: {failure}", request.id);
+                    this.slots().remove(&request.id);
+                    this.end_if_idle();
+                }
+            }
+            drop(making);
+            // Who asked may be gone; the container is there all the same, or nothing is left of it.
+            let _ = answer.send(made);
+        });
+        answered.await.map_err(|broken| error(Code::INTERNAL, broken.to_string()))?
+    }
+
+    async fn make(&self, request: &CreateTaskRequest) -> Result<Arc<Container>> {
+        if request.terminal {
+            let message =
+                format!("container {}: a terminal was asked for, which multiwasm does not offer yet", request.id);
+            return Err(error(Code::UNIMPLEMENTED, message));
+        }
+        if !request.checkpoint.is_empty() {
+            let message = format!("container {}: checkpoints can't be restored: multiwasm makes none", request.id);
+            return Err(error(Code::UNIMPLEMENTED, message));
+        }
+        let (mut stdio, stdin) =
+            Stdio::open(&request.stdin).map_err(|failure| error(Code::INVALID_ARGUMENT, failure.to_string()))?;
+        let work = Work::Create(Box::new(to_create(&self.namespace, request)));
+        let pid = self.spawner.call(work, stdin.as_ref().map(AsFd::as_fd)).await.map_err(failed)?;
+        drop(stdin);
+        stdio.keep([&request.stdout, &request.stderr]);
+        // A process that has ended stays a zombie, with its start time, until the reaper's next turn; one that was reaped
+        // in between has exited as far as anybody can see.
+        let init = Process::find(pid).unwrap_or(Process { pid, started: 0 });
+        let paths = [request.stdin.clone(), request.stdout.clone(), request.stderr.clone()];
+        let reaped = self.exits.watch(pid);
+        Ok(Arc::new(Container::new(request.id.clone(), request.bundle.clone(), paths, init, stdio, reaped)))
+    }
+
+    fn tell_creation(&self, request: CreateTaskRequest, container: &Container) {
+        tracing::info!("created {} as process {}", container.id, container.pid());
+        self.publisher.publish(Event::Create(TaskCreate {
+            container_id: request.id,
+            bundle: request.bundle,
+            rootfs: request.rootfs,
+            io: task_io(&request.stdin, &request.stdout, &request.stderr, request.terminal),
+            pid: container.pid(),
+            ..Default::default()
+        }));
+    }
+
+    /// Tells the exit when it comes, after whatever step is under way.
+    fn tell_exit(self: &Arc<Self>, container: Arc<Container>) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut reaped = container.reaped();
+            let Ok(exit) = reaped.wait_for(Option::is_some).await.map(|exit| *exit) else { return };
+            let Some(exit) = exit else { return };
+            let _step = container.step.lock().await;
+            this.exits.forget(container.init.pid);
+            if container.memory.as_ref().is_some_and(|memory| memory.oom_kills() > 0) {
+                let container_id = container.id.clone();
+                this.publisher.publish(Event::Oom(TaskOOM { container_id, ..Default::default() }));
+            }
+            this.publisher.publish(Event::Exit(TaskExit {
+                container_id: container.id.clone(),
+                id: container.id.clone(),
+                pid: container.pid(),
+                exit_status: exit.status,
+                exited_at: time(&exit),
+                ..Default::default()
+            }));
+            container.set_exit(exit);
+        });
+    }
+
+    /// Opens a container's gate and tells that.
+    pub(super) async fn start(self: &Arc<Self>, container: Arc<Container>) -> Result<u32> {
+        let this = Arc::clone(self);
+        to_its_end(async move {
+            let _step = container.step.lock().await;
+            if !container.lives() || container.started() {
+                let message = format!("container {} can't be started: it is {:?}", container.id, container.status());
+                return Err(error(Code::FAILED_PRECONDITION, message));
+            }
+            let work = Work::Start { namespace: this.namespace.clone(), id: container.id.clone() };
+            this.spawner.call(work, None).await.map_err(failed)?;
+            container.set_started();
+            let (container_id, pid) = (container.id.clone(), container.pid());
+            this.publisher.publish(Event::Start(TaskStart { container_id, pid, ..Default::default() }));
+            Ok(pid)
+        })
+        .await
+    }
+
+    /// Removes a container that has ended, or was never started, and tells that.
+    pub(super) async fn delete(self: &Arc<Self>, id: String) -> Result<(Arc<Container>, Exit)> {
+        let container = self.find_to_delete(&id).await?;
+        if container.lives() {
+            if container.started() {
+                let message = format!("container {id} can't be deleted: it is running");
+                return Err(error(Code::FAILED_PRECONDITION, message));
+            }
+            // Gone meanwhile is as good.
+            let _ = container.kill();
+        }
+        let this = Arc::clone(self);
+        to_its_end(async move {
+            let exit = container.settled().await;
+            let _step = container.step.lock().await;
+            if !this.find(&id).is_ok_and(|there| Arc::ptr_eq(&there, &container)) {
+                return Err(error(Code::NOT_FOUND, format!("container {id} not found: it was deleted just now")));
+            }
+            this.remove(&id).await?;
+            this.slots().remove(&id);
+            this.end_if_idle();
+            this.publisher.publish(Event::Delete(TaskDelete {
+                container_id: id,
+                pid: container.pid(),
+                exit_status: exit.status,
+                exited_at: time(&exit),
+                ..Default::default()
+            }));
+            Ok((container.clone(), exit))
+        })
+        .await
+    }
+
+    async fn remove(&self, id: &str) -> Result<()> {
+        let (namespace, id) = (self.namespace.clone(), id.to_owned());
+        match self.spawner.call(Work::Delete { namespace: namespace.clone(), id: id.clone() }, None).await {
+            // Without a spawner no container is made any more, but those there are must be removed.
+            Err(SpawnerError::Gone(_)) => tokio::task::spawn_blocking(move || sandbox::remove(&namespace, &id))
+                .await
+                .map_err(|broken| error(Code::INTERNAL, broken.to_string()))?
+                .map_err(|failure| failed(failure.into())),
+            other => other.map(drop).map_err(failed),
+        }
+    }
+}
+
+/// Runs a step that goes on when nobody waits for it any more.
+async fn to_its_end<R: Send + 'static>(step: impl Future<Output = Result<R>> + Send + 'static) -> Result<R> {
+    tokio::spawn(step).await.map_err(|broken| error(Code::INTERNAL, broken.to_string()))?
+}

@@ -1,0 +1,13 @@
+//! The task service: containerd's calls, the state of each container, its events, its exit.
+
+mod container;
+mod events;
+mod exits;
+mod lifecycle;
+mod service;
+mod stats;
+mod stdio;
+
+pub use events::Publisher;
+pub use exits::Exits;
+pub use service::TaskService;
