@@ -1,0 +1,215 @@
+//! Writes an OCI image archive that `ctr image import` and `docker load` take: one layer, made of given files.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use oci_spec::image::{
+    Arch, ConfigBuilder, Descriptor, DescriptorBuilder, Digest, History, ImageConfiguration, ImageConfigurationBuilder,
+    ImageIndexBuilder, ImageManifestBuilder, MediaType, Os, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
+};
+use sha2::{Digest as _, Sha256};
+
+/// Why an image could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A file of it can't be read, or the archive not be written.
+    #[error("{path}: {cause}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The pieces do not make an image.
+    #[error("image {name}: {cause}")]
+    Parts {
+        /// Its name.
+        name: String,
+        /// What does not fit.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What an image runs on, as its configuration says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// `wasi/wasm`.
+    Wasi,
+    /// `linux` and the machine's own architecture.
+    Linux,
+}
+
+impl Platform {
+    /// As `--platform` takes it.
+    pub fn name(self) -> String {
+        let (os, arch) = self.parts();
+        format!("{os}/{arch}")
+    }
+
+    fn parts(self) -> (Os, Arch) {
+        match self {
+            Self::Wasi => (Os::Other("wasi".into()), Arch::Wasm),
+            Self::Linux => (Os::Linux, Arch::default()),
+        }
+    }
+}
+
+/// An image to be.
+#[derive(Debug)]
+pub struct Image {
+    name: String,
+    platform: Platform,
+    files: Vec<(String, u32, Vec<u8>)>,
+    folders: Vec<String>,
+    entrypoint: Vec<String>,
+    cmd: Vec<String>,
+}
+
+impl Image {
+    /// An empty image; `name` is complete, with registry and tag.
+    pub fn new(name: &str, platform: Platform) -> Self {
+        let (files, folders, entrypoint, cmd) = Default::default();
+        Self { name: name.into(), platform, files, folders, entrypoint, cmd }
+    }
+
+    /// Adds `content` at the absolute path `to` with these permissions.
+    pub fn bytes(mut self, to: &str, mode: u32, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((to.into(), mode, content.into()));
+        self
+    }
+
+    /// Adds a copy of the file `from` at the absolute path `to` with these permissions.
+    pub fn file(self, to: &str, mode: u32, from: &Path) -> Result<Self, ImageError> {
+        let content = std::fs::read(from).map_err(|cause| ImageError::File { path: from.into(), cause })?;
+        Ok(self.bytes(to, mode, content))
+    }
+
+    /// Adds an empty folder that all may write to.
+    pub fn folder(mut self, path: &str) -> Self {
+        self.folders.push(path.into());
+        self
+    }
+
+    /// What always starts.
+    pub fn entrypoint(mut self, words: &[&str]) -> Self {
+        self.entrypoint = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// What starts, or follows the entrypoint, unless the user says otherwise.
+    pub fn cmd(mut self, words: &[&str]) -> Self {
+        self.cmd = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Writes the files of the layer into a folder.
+    pub fn unpack(&self, into: &Path) -> Result<(), ImageError> {
+        let layer = self.layer().and_then(|layer| tar::Archive::new(layer.as_slice()).unpack(into));
+        layer.map_err(|cause| ImageError::File { path: into.into(), cause })
+    }
+
+    /// Writes the archive.
+    pub fn write(&self, to: &Path) -> Result<(), ImageError> {
+        let file = File::create(to).map_err(|cause| ImageError::File { path: to.into(), cause })?;
+        self.write_to(file).map_err(|cause| ImageError::Parts { name: self.name.clone(), cause })
+    }
+
+    fn write_to(&self, file: File) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut archive = Archive(tar::Builder::new(file));
+        let layer = self.layer()?;
+        let config = self.config(&layer)?;
+        let layer = archive.blob(MediaType::ImageLayer, &layer)?;
+        let config = archive.blob(MediaType::ImageConfig, config.to_string()?.as_bytes())?;
+        let manifest = ImageManifestBuilder::default()
+            .schema_version(SCHEMA_VERSION)
+            .media_type(MediaType::ImageManifest)
+            .config(config)
+            .layers([layer])
+            .build()?;
+        let mut manifest = archive.blob(MediaType::ImageManifest, manifest.to_string()?.as_bytes())?;
+        let (os, arch) = self.platform.parts();
+        manifest.set_platform(Some(PlatformBuilder::default().os(os).architecture(arch).build()?));
+        // containerd and Docker take the name from the first, everyone else the tag from the second.
+        let tag = self.name.rsplit(':').next().unwrap_or("latest");
+        let names = [("io.containerd.image.name", self.name.as_str()), ("org.opencontainers.image.ref.name", tag)];
+        manifest.set_annotations(Some(names.map(|(key, value)| (key.to_owned(), value.to_owned())).into()));
+        let index = ImageIndexBuilder::default()
+            .schema_version(SCHEMA_VERSION)
+            .media_type(MediaType::ImageIndex)
+            .manifests([manifest])
+            .build()?;
+        archive.append("index.json", 0o644, index.to_string()?.as_bytes())?;
+        archive.append("oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        archive.0.into_inner()?.flush()?;
+        Ok(())
+    }
+
+    fn layer(&self) -> io::Result<Vec<u8>> {
+        let mut layer = Archive(tar::Builder::new(Vec::new()));
+        for folder in &self.folders {
+            let mut header = header(tar::EntryType::Directory, 0o1777, 0);
+            layer.0.append_data(&mut header, relative(folder), io::empty())?;
+        }
+        for (path, mode, content) in &self.files {
+            layer.append(relative(path), *mode, content)?;
+        }
+        layer.0.into_inner()
+    }
+
+    fn config(&self, layer: &[u8]) -> oci_spec::Result<ImageConfiguration> {
+        let (os, arch) = self.platform.parts();
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let run = ConfigBuilder::default()
+            .entrypoint(self.entrypoint.clone())
+            .cmd(self.cmd.clone())
+            .env([path.to_owned()])
+            .working_dir("/")
+            .build()?;
+        ImageConfigurationBuilder::default()
+            .os(os)
+            .architecture(arch)
+            .config(run)
+            .rootfs(RootFsBuilder::default().typ("layers").diff_ids([format!("sha256:{}", sha256(layer))]).build()?)
+            .history(Vec::<History>::new())
+            .build()
+    }
+}
+
+/// A tar archive whose entries say nothing of who made them or when.
+struct Archive<W: Write>(tar::Builder<W>);
+
+impl<W: Write> Archive<W> {
+    fn append(&mut self, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+        let mut header = header(tar::EntryType::Regular, mode, content.len() as u64);
+        self.0.append_data(&mut header, path, content)
+    }
+
+    /// Appends a blob under its digest.
+    fn blob(
+        &mut self,
+        kind: MediaType,
+        content: &[u8],
+    ) -> Result<Descriptor, Box<dyn std::error::Error + Send + Sync>> {
+        let digest = sha256(content);
+        self.append(&format!("blobs/sha256/{digest}"), 0o644, content)?;
+        let digest: Digest = format!("sha256:{digest}").parse()?;
+        Ok(DescriptorBuilder::default().media_type(kind).size(content.len() as u64).digest(digest).build()?)
+    }
+}
+
+fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header
+}
+
+fn relative(path: &str) -> &str {
+    path.trim_start_matches('/')
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
