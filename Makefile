@@ -1,0 +1,110 @@
+# Builds, tries, tests and installs multiwasm; `make help` lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+
+# Everything that is made lies here, none of it in the clone.
+MULTIWASM_BUILD ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/multiwasm
+CARGO_TARGET_DIR ?= $(MULTIWASM_BUILD)/target
+export MULTIWASM_BUILD CARGO_TARGET_DIR
+
+PREFIX ?= /usr/local
+SUITES ?= bookworm trixie forky
+# The lab of `demo`, `bench` and `conformance`.
+SUITE ?= forky
+
+engines := wasmtime wasmedge wasmer
+aliases := $(engines:%=containerd-shim-%-v1)
+cargo := env WASMEDGE_INCLUDE_DIR=$(MULTIWASM_BUILD)/wasmedge/include WASMEDGE_LIB_DIR=$(MULTIWASM_BUILD)/wasmedge/lib cargo
+# A lab has no way out to the network: what runs there was built before.
+in_lab_plain = scripts/lab run $(1) --
+in_lab = $(in_lab_plain) $(cargo) --offline
+# One profile and one selection for all: cargo unites the features of what is selected, and engines take minutes to
+# compile, so that each selection of its own would compile them again.
+all := --release --workspace
+# Debian 12 has Docker in no version that is supported here, so its lab has containerd alone.
+without_docker := bookworm
+conformance_tests = test $(all) --features multiwasm-conformance/lab $(addprefix --test ,$(filter-out \
+	$(if $(filter $(1),$(without_docker)),docker),$(patsubst conformance/tests/%.rs,%,$(wildcard conformance/tests/*.rs))))
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z%-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+# Cargo tells clones of one workspace apart by nothing but their files' times, so what another clone has built would pass
+# for ours, with that clone's paths in it.
+.PHONY: own
+own:
+	@mkdir -p $(CARGO_TARGET_DIR)
+	@[ "$$(cat $(CARGO_TARGET_DIR)/.clone 2>/dev/null)" = "$(CURDIR)" ] || { \
+		cargo clean --quiet --release $(addprefix --package ,multiwasm multiwasm-engine multiwasm-conformance \
+			multiwasm-bench $(engines:%=multiwasm-%)) && echo "$(CURDIR)" >$(CARGO_TARGET_DIR)/.clone; }
+
+.PHONY: build
+build: own ## compile the shim, the command and the three engines
+	scripts/get-packages
+	scripts/get-wasmedge
+	$(cargo) build $(all)
+
+.PHONY: demo
+demo: ## one image on three engines, under a real containerd and Docker
+	scripts/setup $(SUITE)
+	$(MAKE) --no-print-directory stage
+	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-demo
+
+.PHONY: test
+test: setup check test-unit $(SUITES:%=test-%) ## all tests
+
+.PHONY: setup
+setup: ## get everything that a build and the labs need
+	scripts/setup $(SUITES)
+
+.PHONY: check
+check: own ## format, lints and documentation
+	$(cargo) fmt --all --check
+	$(cargo) clippy $(all) --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(cargo) doc $(all) --no-deps
+
+.PHONY: test-unit
+test-unit: stage ## the tests that need no lab
+	$(cargo) test $(all) --features multiwasm-engine/loader
+
+test-%: stage ## the conformance tests in the lab of bookworm, trixie or forky
+	scripts/setup $*
+	$(cargo) $(call conformance_tests,$*) --no-run
+	$(call in_lab,$*) $(call conformance_tests,$*)
+
+.PHONY: conformance
+conformance: test-$(SUITE) ## what each engine must do, in one lab (SUITE)
+
+.PHONY: guests
+guests: ## build the guests of the tests again, from their sources
+	scripts/make-guests
+
+.PHONY: bench
+bench: stage ## starts, memory and speed, side by side
+	scripts/setup $(SUITE)
+	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-bench start
+
+# Engines are loaded as root from here, so nobody else may write to the folder.
+.PHONY: install
+install: ## install what `make build` built (DESTDIR, PREFIX)
+	@[ -e $(CARGO_TARGET_DIR)/release/containerd-shim-multiwasm-v1 ] || { echo "nothing is built yet: make build" >&2; exit 1; }
+	install -d -m 0755 $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/multiwasm/engines
+	install -m 0755 $(addprefix $(CARGO_TARGET_DIR)/release/,containerd-shim-multiwasm-v1 multiwasm) $(DESTDIR)$(PREFIX)/bin
+	for alias in $(aliases); do ln -sfn containerd-shim-multiwasm-v1 $(DESTDIR)$(PREFIX)/bin/$$alias; done
+	install -m 0644 $(engines:%=$(CARGO_TARGET_DIR)/release/libmultiwasm_%.so) $(DESTDIR)$(PREFIX)/lib/multiwasm/engines
+
+.PHONY: stage
+stage: build ## install for the labs
+	$(MAKE) --no-print-directory install DESTDIR=$(MULTIWASM_BUILD)/stage PREFIX=/usr
+
+.PHONY: package
+package: ## deb, rpm and tarball
+	@[ -x packaging/build ] || { echo "no packages yet: they come with packaging/" >&2; exit 1; }
+	packaging/build
+
+.PHONY: clean
+clean: ## remove what was compiled; what was fetched stays
+	rm -rf $(CARGO_TARGET_DIR) $(MULTIWASM_BUILD)/stage
