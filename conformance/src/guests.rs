@@ -86,10 +86,10 @@ fn cwasm() -> Vec<u8> {
 pub fn native(lab: &Lab) -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let (source, built) = (folder().join("probe.c"), lab.cache.join("probe"));
+        let (sources, built) = (folder().join("probe"), lab.cache.join("probe"));
         let scratch = lab.cache.join(format!("probe.{}", std::process::id()));
-        let command = ["cc", "-static", "-O2", "-Wall", "-o", &scratch.to_string_lossy(), &source.to_string_lossy()];
-        if let Err(error) = run(&command).and_then(|output| output.success()) {
+        let command = format!("cc -static -O2 -Wall -o {} {}/*.c", scratch.display(), sources.display());
+        if let Err(error) = run(&["sh", "-c", &command]).and_then(|output| output.success()) {
             panic!("{error}");
         }
         // Others may run the one that is there: it is replaced whole.

@@ -1,6 +1,6 @@
 //! Builds the guests that no C compiler makes: text modules, and a component around a preview 1 module.
 //!
-//! `make-guests HELLO.wasm FOLDER`: HELLO.wasm becomes FOLDER/hello-component.wasm, each FOLDER/*.wat its *.wasm.
+//! `assemble HELLO.wasm FOLDER`: HELLO.wasm becomes FOLDER/hello-component.wasm, each FOLDER/*.wat its *.wasm.
 
 use std::error::Error;
 use std::path::Path;
@@ -12,7 +12,7 @@ use wit_component::ComponentEncoder;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
-    let [hello, folder] = words.as_slice() else { return Err("wanted: make-guests HELLO.wasm FOLDER".into()) };
+    let [hello, folder] = words.as_slice() else { return Err("wanted: assemble HELLO.wasm FOLDER".into()) };
     let folder = Path::new(folder);
     std::fs::write(folder.join("hello-component.wasm"), component(&std::fs::read(hello)?)?)?;
     for entry in std::fs::read_dir(folder)? {

@@ -1,0 +1,3 @@
+module multiwasm.test/guest
+
+go 1.26.0
