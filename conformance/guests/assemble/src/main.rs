@@ -1,6 +1,6 @@
-//! Builds the guests that no C compiler makes: text modules, and a component around a preview 1 module.
+//! Builds the guests that no C compiler makes: text modules, and components around preview 1 modules.
 //!
-//! `assemble HELLO.wasm FOLDER`: HELLO.wasm becomes FOLDER/hello-component.wasm, each FOLDER/*.wat its *.wasm.
+//! `assemble FOLDER [MODULE COMPONENT]...`: each FOLDER/*.wat becomes its *.wasm, each MODULE the file FOLDER/COMPONENT.
 
 use std::error::Error;
 use std::path::Path;
@@ -12,9 +12,14 @@ use wit_component::ComponentEncoder;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
-    let [hello, folder] = words.as_slice() else { return Err("wanted: assemble HELLO.wasm FOLDER".into()) };
+    let [folder, pairs @ ..] = words.as_slice() else {
+        return Err("wanted: assemble FOLDER [MODULE COMPONENT]...".into());
+    };
     let folder = Path::new(folder);
-    std::fs::write(folder.join("hello-component.wasm"), component(&std::fs::read(hello)?)?)?;
+    let (pairs, []) = pairs.as_chunks() else { return Err("a module has no name for its component".into()) };
+    for [module, name] in pairs {
+        std::fs::write(folder.join(name), component(&std::fs::read(module)?)?)?;
+    }
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "wat") {
