@@ -44,8 +44,8 @@ static int out_of_bounds(struct words words) {
 }
 
 static int divide(struct words words) {
-    volatile int by = words.count - words.count;
-    return 1 / by;
+    volatile int what = words.count + 7, by = 0;
+    return what / by;
 }
 
 // A call through a pointer to a function of another kind.

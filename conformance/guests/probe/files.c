@@ -42,7 +42,8 @@ static int try_open(struct words words) {
     for (int i = 1; i < words.count; i++)
         for (size_t f = 0; f < sizeof flags / sizeof *flags; f++)
             if (strcmp(words.at[i], flags[f].name) == 0) how |= flags[f].flag;
-    int fd = open(words.at[0], how, 0644);
+    // To read is a flag of its own in some C libraries, and no flag in others.
+    int fd = open(words.at[0], how & O_RDWR ? how : how | O_RDONLY, 0644);
     if (fd < 0) return fail("open", words.at[0]);
     printf("opened %s\n", words.at[0]);
     return close(fd) == 0 ? 0 : fail("close", words.at[0]);
@@ -65,6 +66,16 @@ static int seek(struct words words) {
     return close(fd) == 0 ? 0 : fail("close", path);
 }
 
+// What is left of parts when `n` bytes of them are done.
+static struct iovec *taken(struct iovec *part, struct iovec *end, size_t n) {
+    for (; part < end && n >= part->iov_len; part++) n -= part->iov_len;
+    if (part < end) {
+        part->iov_base = (char *)part->iov_base + n;
+        part->iov_len -= n;
+    }
+    return part;
+}
+
 // Reads and writes at a position leave the file's own where it is.
 static int at_position(struct words words) {
     const char *path = words.at[0];
@@ -74,13 +85,22 @@ static int at_position(struct words words) {
     if (pwrite(fd, "ABC", 3, 2) != 3) return fail("at", path);
     if (pread(fd, got, 5, 1) != 5) return fail("at", path);
     printf("there: %s\nposition: %lld\n", got, (long long)lseek(fd, 0, SEEK_CUR));
+    // As many calls as it takes: each may do less than all.
     struct iovec parts[2] = {{.iov_base = "<", .iov_len = 1}, {.iov_base = ">!", .iov_len = 2}};
-    if (writev(fd, parts, 2) != 3) return fail("writev", path);
+    for (struct iovec *part = parts; part < parts + 2;) {
+        ssize_t n = writev(fd, part, (int)(parts + 2 - part));
+        if (n <= 0) return fail("writev", path);
+        part = taken(part, parts + 2, (size_t)n);
+    }
     char first[4] = {0}, second[10] = {0};
     struct iovec into[2] = {{.iov_base = first, .iov_len = 3}, {.iov_base = second, .iov_len = 9}};
     lseek(fd, 1, SEEK_SET);
-    printf("in parts: %zd", readv(fd, into, 2));
-    printf(" %s %s\n", first, second);
+    for (struct iovec *part = into; part < into + 2;) {
+        ssize_t n = readv(fd, part, (int)(into + 2 - part));
+        if (n <= 0) return fail("readv", path);
+        part = taken(part, into + 2, (size_t)n);
+    }
+    printf("in parts: %s %s\n", first, second);
     return close(fd) == 0 ? 0 : fail("close", path);
 }
 
