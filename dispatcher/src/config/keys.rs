@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml::Value;
 
-use super::{Config, DEFAULT_PATH, Group};
+use super::{CONFIG_VARIABLE, Config, DEFAULT_PATH, Group};
 use crate::options::{DEFINITIONS, FLAG, SIZE, is_engine_name, parse_size};
 
 /// Keys that containerd's configuration, and with it ConfigBody, carries for other shims, or for the way to us.
@@ -184,7 +184,8 @@ pub fn documentation() -> String {
     let mut text = format!(
         "# Configuration\n\n\
          <!-- Generated from the tables in dispatcher/src/config/keys.rs and options.rs: UPDATE_DOCS=1 cargo test -p multiwasm --lib -->\n\n\
-         The node's file is `{DEFAULT_PATH}`; where it is missing, the defaults below hold. A runtime of containerd's\n\
+         The node's file is `{DEFAULT_PATH}` (`{CONFIG_VARIABLE}` in the environment of containerd names\n\
+         another); where it is missing, the defaults below hold. A runtime of containerd's\n\
          configuration can have its own on top: the file that its options name as `ConfigPath`, or else the options\n\
          themselves (containerd hands them over as `ConfigBody`). A key that is not set there comes from the node's\n\
          file.\n\n\

@@ -21,6 +21,8 @@ use keys::{KEYS, TOLERATED, is_table, paths, scalar};
 /// The file of the node; that it is missing means defaults.
 pub const DEFAULT_PATH: &str = "/etc/multiwasm/config.toml";
 
+/// Another file of the node than [`DEFAULT_PATH`], for development and tests: an absolute path.
+pub const CONFIG_VARIABLE: &str = "MULTIWASM_CONFIG_PATH";
 /// Folders with engines in place of the default ones, for development: a list with colons.
 pub const ENGINE_PATH_VARIABLE: &str = "MULTIWASM_ENGINE_PATH";
 /// The folder of the cache in place of the default one, for development.
@@ -145,6 +147,12 @@ struct RuntimeOptions {
     config_body: Vec<u8>,
 }
 
+/// The file of the node, by the environment that [`CONFIG_VARIABLE`] is in.
+pub fn node_file(variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let named = variable(CONFIG_VARIABLE).map(PathBuf::from).filter(|file| file.is_absolute());
+    named.unwrap_or_else(|| PathBuf::from(DEFAULT_PATH))
+}
+
 impl Config {
     /// The node's file, and above it the runtime options: type URL and value, as containerd packed them.
     ///
@@ -154,7 +162,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file, the key and what is allowed.
     pub fn load(options: Option<(&str, &[u8])>) -> Result<Self, ConfigError> {
-        Self::load_from(Path::new(DEFAULT_PATH), options)
+        Self::load_from(&node_file(|name| std::env::var_os(name)), options)
     }
 
     /// As [`Config::load`], with another file of the node.
@@ -350,6 +358,14 @@ pub(crate) mod tests {
             log: tracing::Level::TRACE,
         };
         assert_eq!(config.unwrap(), wanted);
+    }
+
+    #[test]
+    fn the_environment_may_name_the_nodes_file() {
+        let named = |value: &'static str| node_file(move |name| (name == CONFIG_VARIABLE).then(|| value.into()));
+        assert_eq!(named("/other/config.toml"), Path::new("/other/config.toml"));
+        assert_eq!(named("relative.toml"), Path::new(DEFAULT_PATH));
+        assert_eq!(node_file(|_| None), Path::new(DEFAULT_PATH));
     }
 
     #[test]
