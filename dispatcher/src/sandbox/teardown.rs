@@ -3,17 +3,20 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use libcgroups::common::{CgroupConfig, CgroupManager, create_cgroup_manager};
+use libcgroups::common::{
+    AnyCgroupManager, CgroupConfig, CgroupManager, CreateCgroupSetupError, FreezerState, create_cgroup_manager,
+};
 use libcontainer::container::Container;
+use nix::unistd::{Pid, getsid};
 
 use super::SandboxError;
 use super::rootfs_mount::unmount_all;
 use crate::spawner::Failure;
 use crate::state::{Process, Record, State};
 
-/// How long killed processes may take to go: they do at once, unless the kernel has them in a wait that nothing
-/// interrupts, and then it is no use to wait longer.
-const KILL_WAIT: Duration = Duration::from_secs(2);
+/// How long killed processes may take to go: they do at once, unless the machine is overloaded or the kernel has them in a
+/// wait that nothing interrupts, and then it is no use to wait longer.
+const KILL_WAIT: Duration = Duration::from_secs(5);
 
 /// Removes container `id`: its processes, cgroup, mounts and state. That something is gone already is no error.
 ///
@@ -31,14 +34,22 @@ pub fn remove(namespace: &str, id: &str) -> Result<(), Failure> {
 /// cleaning.
 pub(super) fn teardown(state: &State, record: &Record) -> Result<(), SandboxError> {
     let mut left = Vec::new();
-    // Who is still making it would go on behind our back.
     let own = std::process::id() as i32;
-    let others = [record.maker.filter(|maker| maker.pid != own), record.init];
-    for process in others.into_iter().flatten().filter(Process::runs) {
+    let mut end = |process: Process| {
         kill(process);
         if process.runs() {
             left.push(format!("process {}, which does not end", process.pid));
         }
+    };
+    // Who is still making it would go on behind our back.
+    record.maker.filter(|maker| maker.pid != own && maker.runs()).into_iter().for_each(&mut end);
+    match record.init {
+        Some(init) if init.runs() => {
+            thaw(record);
+            end(init);
+        }
+        Some(_) => {}
+        None => record.maker.map(orphans).into_iter().flatten().for_each(&mut end),
     }
     remove_sandbox(state, record);
     if let Some(Err(error)) = record.cgroup.as_ref().map(|cgroup| remove_cgroup(cgroup, record)) {
@@ -88,15 +99,50 @@ fn remove_sandbox(state: &State, record: &Record) {
     }
 }
 
-fn remove_cgroup(cgroup: &Path, record: &Record) -> Result<(), String> {
-    let named = |error: &dyn std::fmt::Display| format!("cgroup {}: {error}", cgroup.display());
-    let manager = create_cgroup_manager(CgroupConfig {
+/// What a maker that has died had begun: processes of its session that have not become the container's yet. Those that have
+/// are in the container's cgroup.
+fn orphans(maker: Process) -> Vec<Process> {
+    // A number that is a session's is nobody's new one (alloc_pid in the kernel's pid.c): where it is, the session is gone.
+    if Process::find(maker.pid).is_some_and(|now| now != maker) {
+        return Vec::new();
+    }
+    let own = std::fs::read_link("/proc/self/exe").ok();
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let members = numbers.filter(|pid| {
+        *pid != maker.pid && getsid(Some(Pid::from_raw(*pid))).is_ok_and(|sid| sid.as_raw() == maker.pid)
+    });
+    let ours = members.filter(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok() == own);
+    ours.filter_map(Process::find).filter(Process::runs).collect()
+}
+
+/// Lets a paused container go on, as a frozen process is not even killed (version 1's freezer).
+fn thaw(record: &Record) {
+    if let Some(Ok(manager)) = record.cgroup.as_ref().map(|cgroup| cgroup_manager(cgroup, record)) {
+        let _ = manager.freeze(FreezerState::Thawed).inspect_err(|error| tracing::warn!("{}: {error}", record.id));
+    }
+}
+
+fn cgroup_manager(cgroup: &Path, record: &Record) -> Result<AnyCgroupManager, CreateCgroupSetupError> {
+    create_cgroup_manager(CgroupConfig {
         cgroup_path: cgroup.to_owned(),
         systemd_cgroup: record.systemd,
         container_name: record.id.clone(),
-    });
-    match manager {
-        Ok(manager) => manager.remove().map_err(|error| named(&error)),
-        Err(error) => Err(named(&error)),
+    })
+}
+
+/// Kills who is in the cgroup and removes it. Who forks while it is killed needs another round, and version 1 has no event
+/// for a cgroup that became empty.
+fn remove_cgroup(cgroup: &Path, record: &Record) -> Result<(), String> {
+    let named = |error: &dyn std::fmt::Display| format!("cgroup {}: {error}", cgroup.display());
+    let manager = cgroup_manager(cgroup, record).map_err(|error| named(&error))?;
+    let deadline = Instant::now() + KILL_WAIT;
+    loop {
+        let Err(error) = manager.remove() else { return Ok(()) };
+        let members: Vec<_> = manager.get_all_pids().unwrap_or_default().iter().map(|pid| pid.as_raw()).collect();
+        if Instant::now() > deadline {
+            return Err(format!("{} (processes in it: {members:?})", named(&error)));
+        }
+        members.into_iter().filter_map(Process::find).for_each(kill);
     }
 }
