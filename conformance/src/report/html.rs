@@ -1,13 +1,21 @@
 //! A report as one HTML page that needs nothing beside itself: the matrix, its filters, and what is behind each cell.
 //!
-//! The page holds the report as JSON, from which `page.js` builds all that is seen, by text nodes alone: what guests
-//! printed is shown, never interpreted.
+//! The page holds the report as JSON, from which its scripts (in `page/`) build all that is seen, by text nodes alone: what
+//! guests printed is shown, never interpreted.
 
 use super::model::Report;
 
-const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const PAGE: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = concat!(
+    include_str!("page/data.js"),
+    include_str!("page/state.js"),
+    include_str!("page/matrix.js"),
+    include_str!("page/panel.js"),
+    include_str!("page/diff.js"),
+    include_str!("page/lists.js"),
+    include_str!("page/main.js"),
+);
 
 /// The page.
 pub fn write(report: &Report) -> String {
@@ -88,7 +96,7 @@ mod tests {
         let page = write(&sample::small());
         assert!(!page.contains("<img") && !page.contains("<script>document") && !page.contains("<!-- \u{1b}"));
         for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "javascript:"] {
-            assert!(!SCRIPT.contains(way), "page.js makes markup of text by {way}");
+            assert!(!SCRIPT.contains(way), "the page makes markup of text by {way}");
         }
     }
 }

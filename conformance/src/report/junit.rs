@@ -137,8 +137,11 @@ mod tests {
     use super::super::sample;
     use super::*;
 
-    /// Each element's name and attributes, and all text, as a reader sees them.
-    fn parsed(xml: &str) -> (Vec<(String, Vec<(String, String)>)>, String) {
+    /// A name, and the attributes with their values.
+    type Element = (String, Vec<(String, String)>);
+
+    /// Each element, and all text, as a reader sees them.
+    fn parsed(xml: &str) -> (Vec<Element>, String) {
         let mut reader = Reader::from_str(xml);
         let (mut elements, mut text) = (Vec::new(), String::new());
         loop {

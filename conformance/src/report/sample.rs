@@ -171,7 +171,9 @@ fn cell(area: &str, case: &str, target: &str, outcome: Outcome) -> Cell {
         area: area.to_owned(),
         case: case.to_owned(),
         about: format!("what {case} means for {area}, told in one line"),
-        source: (case.len() % 2 == 0)
+        source: case
+            .len()
+            .is_multiple_of(2)
             .then(|| "https://github.com/opencontainers/runtime-spec/blob/main/config.md".to_owned()),
         target: target.to_owned(),
         outcome,
