@@ -10,6 +10,7 @@
 //! - [`ctr`], [`docker`]: containers through the two command lines.
 //! - [`refused`]: containers that must not come to life, and what the user reads.
 //! - [`leaks`]: what is left on the machine after a container.
+//! - [`report`]: what became of the cases, for people and for programs.
 //!
 //! A body is written once, in `tests/`, and run on every target by [`each_engine!`] or [`each_target!`]. runc is among the
 //! targets to prove the body itself: one that fails on runc is wrong, whatever an engine does.
@@ -27,4 +28,5 @@ pub mod image;
 pub mod lab;
 pub mod leaks;
 pub mod refused;
+pub mod report;
 pub mod targets;
