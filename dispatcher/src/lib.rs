@@ -9,6 +9,7 @@
 //! - [`spawner`]: the process beside the server in which containers are born
 //! - [`config`], [`options`], [`selection`], [`engines`], [`module`]: what runs on which engine
 //! - [`rootfs`]: which file the entrypoint is
+//! - [`image`]: OCI Wasm artifacts, whose module is no file of the root file system
 //! - [`artifact`]: compiled modules and their cache
 //! - [`sandbox`]: the container around the guest, made by libcontainer
 //! - [`guest`]: what runs in the container's process
@@ -18,10 +19,12 @@
 pub mod artifact;
 pub mod bootstrap;
 pub mod causes;
+mod cgroup;
 pub mod command;
 pub mod config;
 pub mod engines;
 pub mod guest;
+pub mod image;
 pub mod log;
 pub mod module;
 pub mod options;

@@ -11,7 +11,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::Ended;
+use super::{Ended, file_and_function};
 use crate::config::Config;
 use crate::guest::{Directory, Guest};
 use crate::log;
@@ -94,7 +94,7 @@ pub(super) fn run(args: Args) -> Ended {
 }
 
 fn module(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
-    let (path, function) = split(&args.file);
+    let (path, function) = file_and_function(&args.file);
     let bytes = fs::read(&path).map_err(|source| RunError::Unreadable { path: path.clone(), source })?;
     let kind = EntryKind::of_file(&path, &bytes[..bytes.len().min(FIRST_BYTES)]);
     match kind {
@@ -128,14 +128,6 @@ fn module(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     Ok(guest.enter(args.directories).map_err(failed)?.run() as u8)
 }
 
-/// `path#function`, unless there is a file of just that name.
-fn split(file: &Path) -> (PathBuf, Option<String>) {
-    match file.to_str().and_then(|text| text.rsplit_once('#')) {
-        Some((path, function)) if !file.exists() && !function.is_empty() => (path.into(), Some(function.to_owned())),
-        _ => (file.to_owned(), None),
-    }
-}
-
 fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     let not_here = |what| RunError::NotForBundles { path: args.file.clone(), what };
     if !args.args.is_empty() {
@@ -159,8 +151,8 @@ fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
         ..Create::default()
     };
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-    let pid = sandbox::create(&request, Some(stdin), &preset, None)?;
-    let ended = sandbox::start(NAMESPACE, &id).map_err(Into::into).and_then(|()| follow(Pid::from_raw(pid)));
+    let made = sandbox::create(&request, Some(stdin), &preset, None)?;
+    let ended = sandbox::start(NAMESPACE, &id).map_err(Into::into).and_then(|()| follow(Pid::from_raw(made.pid)));
     sandbox::remove(NAMESPACE, &id)?;
     ended
 }
@@ -196,11 +188,5 @@ mod tests {
         assert!(directory(&host).is_ok());
         assert!(directory("/nonexistent").unwrap_err().contains("/nonexistent"));
         assert!(directory(&format!("{host}:/data:rw")).is_err());
-    }
-
-    #[test]
-    fn functions_are_split_off() {
-        assert_eq!(split(Path::new("a.wasm#f")), ("a.wasm".into(), Some("f".into())));
-        assert_eq!(split(Path::new("a.wasm")), ("a.wasm".into(), None));
     }
 }

@@ -3,6 +3,7 @@
 
 mod preopens;
 mod signals;
+mod title;
 
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -13,6 +14,7 @@ use multiwasm_engine::{EngineError, Guest as Lent, Outcome, Preopen};
 pub use preopens::{Directory, of_container};
 pub use signals::end_on_signals;
 pub(crate) use signals::restore_for_native;
+pub(crate) use title::{set_command_line, set_name};
 
 /// What a guest that trapped, or an engine that failed, exits with: 128 + SIGABRT, as a native program that aborts.
 const ABORTED: i32 = 134;

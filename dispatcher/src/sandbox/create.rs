@@ -1,25 +1,34 @@
 //! Making a container, step by step, and opening its gate.
 
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
-use nix::sys::stat::fstat;
 use nix::sys::{prctl, signal::Signal};
-use nix::unistd::{Gid, Uid, fchown, setgroups};
+use nix::unistd::{Gid, setgroups};
 
 use super::executor::Workload;
 use super::plan::{self, Plan};
-use super::stdio::open_output;
+use super::stdio::{Stdio, give, open_output};
 use super::teardown::teardown;
+use super::terminal::{self, ConsoleSocket, Pair, Terminal};
 use super::{Preset, SandboxError, rootfs_mount, spec};
-use crate::guest::Guest;
+use crate::guest::{self, Guest};
 use crate::log;
 use crate::spawner::{Create, Failure};
 use crate::state::{Process, Record, State};
+
+/// A process that was made.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// Its number.
+    pub pid: i32,
+    /// Its terminal, where it has one.
+    pub terminal: Option<Terminal>,
+}
 
 /// Makes the container of `request` up to the gate and gives the pid of its first process, which is in its own namespaces
 /// and has loaded its module by then. What fails leaves nothing behind.
@@ -33,7 +42,7 @@ pub fn create(
     stdin: Option<OwnedFd>,
     preset: &Preset,
     control: Option<RawFd>,
-) -> Result<i32, Failure> {
+) -> Result<Made, Failure> {
     // A worker whose shim has died makes containers for nobody.
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let state = State::of(&request.namespace, &request.id);
@@ -70,16 +79,16 @@ fn make(
     control: Option<RawFd>,
     state: &State,
     record: &mut Record,
-) -> Result<i32, SandboxError> {
+) -> Result<Made, SandboxError> {
     if let Some(rootfs) = &record.rootfs {
         rootfs_mount::mount_all(&request.mounts, rootfs)?;
     }
     let mut spec = spec::read(&request.bundle)?;
-    let options = request.options.as_ref().map(|(url, value)| Ok((url.as_str(), hex::decode(value)?))).transpose();
-    let options =
-        options.map_err(|error: hex::FromHexError| SandboxError::Inside(format!("runtime options: {error}")))?;
-    let options = options.as_ref().map(|(url, value)| (*url, value.as_slice()));
-    let Plan { guest, kernel_filesystems } = plan::plan(&request.bundle, &spec, preset, options)?;
+    spec::check_terminal(spec.process().as_ref(), request.terminal)?;
+    let options = runtime_options(request.options.as_ref())?;
+    let options = options.as_ref().map(|(url, value)| (url.as_str(), value.as_slice()));
+    let container = plan::Container { bundle: &request.bundle, namespace: &request.namespace, id: &request.id };
+    let Plan { guest, kernel_filesystems } = plan::plan(container, &spec, preset, options)?;
     if !kernel_filesystems {
         spec::without_kernel_filesystems(&mut spec);
     }
@@ -90,29 +99,70 @@ fn make(
             .map_err(|error| SandboxError::Inside(format!("supplementary groups can't be set: {error}")))?;
     }
     let (cgroup, systemd) = spec::cgroup(&spec, &request.namespace, &request.id);
+    // A guest has no devpts to make a terminal in; it gets one of the host's, of which libcontainer knows nothing.
+    let console = request.terminal && guest.is_none();
+    spec::set_terminal(&mut spec, console);
     spec::write(&mut spec, &cgroup, &state.bundle())?;
     (record.cgroup, record.systemd) = (Some(cgroup), systemd);
     state.write(record).map_err(|error| unwritten(state, error))?;
 
-    let outputs = [open_output(&request.stdout)?, open_output(&request.stderr)?];
-    if let Some(user) = spec::user(&spec) {
-        give_pipes(user, stdin.iter().chain(&outputs));
+    let user = spec::user(&spec);
+    let ends = if console {
+        let socket = ConsoleSocket::listen(state.folder());
+        let socket = socket.map_err(|error| SandboxError::Inside(format!("the console's socket: {error}")))?;
+        Ends::Console(socket, open_output(&request.stdout)?)
+    } else if request.terminal {
+        let Pair { master, slave } = Pair::open(None)?;
+        Ends::Terminal(Stdio::of_terminal(slave)?, Terminal { master, output: open_output(&request.stdout)? })
+    } else {
+        Ends::Pipes(Stdio::open(stdin, &request.stdout, &request.stderr)?)
+    };
+    if let (Ends::Pipes(stdio) | Ends::Terminal(stdio, _), Some(user)) = (&ends, user) {
+        stdio.give_to(user);
     }
-    let pid = build(&request.id, state, systemd, guest, stdin, outputs, control)?;
-    record.init = Process::find(pid);
+    let process = spec.process().as_ref();
+    show_as(process.and_then(|process| process.args().as_deref()).unwrap_or_default());
+    let made = build(&request.id, state, systemd, guest, ends, control)?;
+    record.init = Process::find(made.pid);
     state.write(record).map_err(|error| unwritten(state, error))?;
-    Ok(pid)
+    if let Some(terminal) = &made.terminal {
+        settle_terminal(terminal, process.and_then(oci_spec::runtime::Process::console_size), user);
+    }
+    Ok(made)
 }
 
-/// Gives pipes to the container's user, who may open them again by `/dev/stdout`, as images do with their logs.
-fn give_pipes<'a>(user: u32, pipes: impl Iterator<Item = &'a OwnedFd>) {
-    for pipe in pipes {
-        let is_pipe = fstat(pipe).is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFIFO);
-        if is_pipe {
-            // Where it can't be, the descriptor itself still works.
-            let _ = fchown(pipe, Some(Uid::from_raw(user)), None);
-        }
+/// The runtime options that came as text.
+pub(super) fn runtime_options(given: Option<&(String, String)>) -> Result<Option<(String, Vec<u8>)>, SandboxError> {
+    let options = given.map(|(url, value)| Ok((url.clone(), hex::decode(value)?))).transpose();
+    options.map_err(|error: hex::FromHexError| SandboxError::Inside(format!("runtime options: {error}")))
+}
+
+/// Lets what is forked from now on be shown as what it will run.
+pub(super) fn show_as(args: &[String]) {
+    if let Err(error) = guest::set_command_line(args) {
+        tracing::debug!("the process keeps the shim's command line: {error}");
     }
+}
+
+/// Gives a terminal its first size and its owner, as far as they are known.
+pub(super) fn settle_terminal(terminal: &Terminal, size: Option<oci_spec::runtime::Box>, user: Option<u32>) {
+    let half = |side: u64| u16::try_from(side).unwrap_or(u16::MAX);
+    if let Some(size) = size {
+        let resized = terminal::resize(terminal.master.as_fd(), half(size.width()), half(size.height()));
+        let _ = resized.inspect_err(|error| tracing::debug!("the terminal keeps its size: {error}"));
+    }
+    if let (Some(user), Ok(slave)) = (user, terminal::slave(terminal.master.as_fd())) {
+        give(user, &slave);
+    }
+}
+
+/// What a new process reads from and writes to.
+enum Ends {
+    Pipes(Stdio),
+    /// A terminal of ours.
+    Terminal(Stdio, Terminal),
+    /// One that libcontainer makes, and where its output goes.
+    Console(ConsoleSocket, OwnedFd),
 }
 
 fn build(
@@ -120,26 +170,44 @@ fn build(
     state: &State,
     systemd: bool,
     guest: Option<Guest>,
-    stdin: Option<OwnedFd>,
-    [stdout, stderr]: [OwnedFd; 2],
+    ends: Ends,
     control: Option<RawFd>,
-) -> Result<i32, SandboxError> {
+) -> Result<Made, SandboxError> {
     let pipe = |error: std::io::Error| SandboxError::Inside(format!("a pipe can't be made: {error}"));
     let (mut said, report) = std::io::pipe().map_err(pipe)?;
-    let taken = [Some(said.as_raw_fd()), control, log::descriptor()].into_iter().flatten().collect();
-    let workload = Workload::new(guest, taken, report).map_err(pipe)?;
+    let (stdio, terminal, console) = match ends {
+        Ends::Pipes(stdio) => (Some(stdio), None, None),
+        Ends::Terminal(stdio, terminal) => (Some(stdio), Some(terminal), None),
+        Ends::Console(socket, output) => (None, None, Some((socket, output))),
+    };
+    let outside = terminal.iter().flat_map(|terminal| [terminal.master.as_raw_fd(), terminal.output.as_raw_fd()]);
+    let taken = [Some(said.as_raw_fd()), control, log::descriptor()].into_iter().flatten().chain(outside).collect();
+    let workload = Workload::new(guest, taken, terminal.is_some(), report).map_err(pipe)?;
     let mut builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(state.sandbox_root())?
         .with_executor(workload.clone())
-        .with_stdout(stdout)
-        .with_stderr(stderr);
-    if let Some(stdin) = stdin {
-        builder = builder.with_stdin(stdin);
+        .with_console_socket(console.as_ref().map(|(socket, _)| socket.path()));
+    if let Some(Stdio { stdin, stdout, stderr }) = stdio {
+        builder = builder.with_stdout(stdout).with_stderr(stderr);
+        if let Some(stdin) = stdin {
+            builder = builder.with_stdin(stdin);
+        }
     }
-    let built = builder.as_init(state.bundle()).with_systemd(systemd).build();
+    let built = builder.as_init(state.bundle()).with_systemd(systemd).with_detach(console.is_some()).build();
     workload.close_report();
     match built {
-        Ok(container) => container.pid().map(|pid| pid.as_raw()).ok_or_else(|| SandboxError::NotFound(id.to_owned())),
+        Ok(container) => {
+            let pid = container.pid().ok_or_else(|| SandboxError::NotFound(id.to_owned()))?.as_raw();
+            let terminal = match console {
+                None => terminal,
+                Some((socket, output)) => {
+                    let master = socket.receive();
+                    let unseen = |error| SandboxError::Inside(format!("the terminal did not come: {error}"));
+                    Some(Terminal { master: master.map_err(unseen)?, output })
+                }
+            };
+            Ok(Made { pid, terminal })
+        }
         Err(error) => {
             // What went wrong inside says more than that something did.
             let mut inside = String::new();

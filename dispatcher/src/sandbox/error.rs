@@ -10,6 +10,7 @@ use crate::artifact::CompileError;
 use crate::causes::chain;
 use crate::config::ConfigError;
 use crate::engines::EnginesError;
+use crate::image::{ImageError, Problem};
 use crate::module::ModuleError;
 use crate::options::OptionError;
 use crate::rootfs::EntryError;
@@ -53,6 +54,47 @@ pub enum SandboxError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Two say different things of a terminal.
+    #[error("the process's terminal: {with} has it, {without} does not; both must say the same")]
+    Terminal {
+        /// Who wants one.
+        with: &'static str,
+        /// Who does not.
+        without: &'static str,
+    },
+    /// A process that was to be started in a container.
+    #[error("exec: {0}")]
+    Exec(Box<SandboxError>),
+    /// Its specification.
+    #[error("its process specification can't be read: {0}")]
+    Process(String),
+    /// Its file is not there: the words by which Docker knows it.
+    #[error("executable file not found in the container: {name}: looked for {}", places.join(", "))]
+    NoSuchFile {
+        /// As given.
+        name: String,
+        /// The container's paths that were tried.
+        places: Vec<String>,
+    },
+    /// Its file can't be run: again Docker's words.
+    #[error("permission denied: {0}")]
+    NotExecutable(Box<SandboxError>),
+    /// The container's first process has ended.
+    #[error("container {0} is not running")]
+    NotRunning(String),
+    /// Limits.
+    #[error("the container's limits can't be changed: {0}")]
+    Limits(String),
+    /// The freezer.
+    #[error("container {id} can't be {what}: {reason}")]
+    Freezer {
+        /// The container.
+        id: String,
+        /// What was asked for.
+        what: &'static str,
+        /// What the kernel or libcgroups said.
+        reason: String,
+    },
     /// A pipe or file for stdout or stderr.
     #[error("{path} can't be opened for the container's output: {reason}")]
     Output {
@@ -70,6 +112,17 @@ pub enum SandboxError {
     /// The entrypoint.
     #[error(transparent)]
     Entry(#[from] EntryError),
+    /// The entrypoint is not in the root file system, and the container's image can't be asked for it.
+    #[error("{entry}; {image}")]
+    Nowhere {
+        /// What there is in the root file system.
+        entry: EntryError,
+        /// Why the image was not looked at.
+        image: ImageError,
+    },
+    /// The image, which is an OCI Wasm artifact.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// What the entrypoint is.
     #[error("entrypoint {path}: {source}")]
     Module {
@@ -144,22 +197,39 @@ pub enum SandboxError {
     NotFound(String),
 }
 
-impl From<SandboxError> for Failure {
-    fn from(error: SandboxError) -> Self {
+impl SandboxError {
+    /// For programs.
+    fn kind(&self) -> FailureKind {
         use SandboxError as E;
-        let kind = match &error {
+        match self {
+            E::Exec(source) | E::NotExecutable(source) => source.kind(),
             E::Exists { .. } => FailureKind::Exists,
-            E::NotFound(_) | E::Entry(EntryError::Missing { .. }) => FailureKind::NotFound,
+            E::NotFound(_)
+            | E::NoSuchFile { .. }
+            | E::Entry(EntryError::Missing { .. })
+            | E::Nowhere { entry: EntryError::Missing { .. }, .. }
+            | E::Image(ImageError::Unusable { problem: Problem::Missing { .. }, .. }) => FailureKind::NotFound,
+            E::NotRunning(_) => FailureKind::State,
             E::Spec { .. }
             | E::Option(_)
             | E::Config(_)
             | E::Entry(_)
+            | E::Nowhere { .. }
+            | E::Image(_)
             | E::Module { .. }
             | E::NotRunnable { .. }
             | E::NativeCode { .. }
+            | E::Terminal { .. }
+            | E::Process(_)
+            | E::Limits(_)
             | E::Selection(_) => FailureKind::Invalid,
             _ => FailureKind::Other,
-        };
-        Self::new(kind, chain(&error))
+        }
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        Self::new(error.kind(), chain(&error))
     }
 }

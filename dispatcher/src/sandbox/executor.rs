@@ -13,6 +13,7 @@ use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, Exec
 use nix::unistd::alarm;
 use oci_spec::runtime::Spec;
 
+use super::terminal;
 use crate::guest::{self, Guest, Ready};
 
 /// How long instantiating may take, in seconds. Modules of 20 MB take some milliseconds; what takes longer does not end.
@@ -30,6 +31,8 @@ struct Inner {
     /// that knows their numbers goes on to run here, they become /dev/null rather than free.
     taken: Vec<RawFd>,
     null: File,
+    /// Whether stdin is a terminal that this process shall lead. One that libcontainer makes is led by then.
+    terminal: bool,
     /// Where what goes wrong in here is said: libcontainer wraps messages in its own.
     report: RefCell<Option<PipeWriter>>,
 }
@@ -44,10 +47,15 @@ enum Stage {
 impl Workload {
     /// A workload: `guest`, or what the specification says if there is none. It is made before the container has a root of
     /// its own, so that there is a /dev/null.
-    pub(super) fn new(guest: Option<Guest>, taken: Vec<RawFd>, report: PipeWriter) -> std::io::Result<Self> {
+    pub(super) fn new(
+        guest: Option<Guest>,
+        taken: Vec<RawFd>,
+        terminal: bool,
+        report: PipeWriter,
+    ) -> std::io::Result<Self> {
         let stage = RefCell::new(guest.map_or(Stage::Native, |guest| Stage::Loaded(Box::new(guest))));
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        Ok(Self(Rc::new(Inner { stage, taken, null, report: RefCell::new(Some(report)) })))
+        Ok(Self(Rc::new(Inner { stage, taken, null, terminal, report: RefCell::new(Some(report)) })))
     }
 
     /// Closes this process's end of the report, so that its reader meets the end when the new process has closed its own.
@@ -65,30 +73,40 @@ impl Workload {
     }
 
     fn prepare(&self, spec: &Spec) -> Result<(), String> {
-        guest::end_on_signals().map_err(|error| format!("signal handlers can't be installed: {error}"))?;
+        let process = spec.process().as_ref();
+        guest::set_name(process.and_then(|process| process.args().as_deref()).unwrap_or_default());
+        if self.0.terminal {
+            terminal::take_control().map_err(|error| format!("the terminal can't be controlled: {error}"))?;
+        }
         let stage = self.0.stage.replace(Stage::Gone);
         let Stage::Loaded(guest) = stage else {
+            guest::end_on_signals().map_err(|error| format!("signal handlers can't be installed: {error}"))?;
             self.0.stage.replace(stage);
             return Ok(());
         };
-        for descriptor in &self.0.taken {
-            // SAFETY: a system call on numbers; what had this one meets /dev/null from now on.
-            unsafe { libc::dup2(self.0.null.as_raw_fd(), *descriptor) };
-        }
-        let cwd = spec.process().as_ref().map_or(Path::new("/"), |process| process.cwd());
-        let cwd = cwd.to_str().ok_or_else(|| format!("working directory {} is not UTF-8", cwd.display()))?;
-        let directories = guest::of_container(Path::new("/"), cwd)
-            .map_err(|error| format!("the root file system can't be read: {error}"))?;
-        let engine = guest.module.engine().plugin().description().name.clone();
-        let name = guest.name.clone();
-        // A component's own initialisers run here, and Create must be answered.
-        alarm::set(INSTANTIATE_SECONDS);
-        let ready = guest.enter(directories);
-        alarm::cancel();
-        let ready = ready.map_err(|error| format!("{name} on {engine}: {error}"))?;
+        let ready = instantiate(*guest, &self.0.taken, &self.0.null)?;
         self.0.stage.replace(Stage::Ready(ready));
         Ok(())
     }
+}
+
+/// Makes this process the guest's: what is in `taken` becomes `null`, signals end it, the module becomes an instance in the
+/// file system as it is now.
+pub(super) fn instantiate(guest: Guest, taken: &[RawFd], null: &File) -> Result<Ready, String> {
+    guest::end_on_signals().map_err(|error| format!("signal handlers can't be installed: {error}"))?;
+    for descriptor in taken {
+        // SAFETY: a system call on numbers; what had this one meets /dev/null from now on.
+        unsafe { libc::dup2(null.as_raw_fd(), *descriptor) };
+    }
+    let directories = guest::of_container(Path::new("/"), &guest.cwd)
+        .map_err(|error| format!("the root file system can't be read: {error}"))?;
+    let engine = guest.module.engine().plugin().description().name.clone();
+    let name = guest.name.clone();
+    // A component's own initialisers run here, and who asked must be answered.
+    alarm::set(INSTANTIATE_SECONDS);
+    let ready = guest.enter(directories);
+    alarm::cancel();
+    ready.map_err(|error| format!("{name} on {engine}: {error}"))
 }
 
 impl Executor for Workload {

@@ -9,19 +9,30 @@
 //! - `executor`: what libcontainer calls inside of the new process
 //! - `stdio`: the container's ends of its pipes
 //! - `create`, `teardown`: all of it in order, and back
+//! - `exec`, `join`, `newcomer`: a further process in a container that runs
+//! - `terminal`: pseudo terminals
+//! - `limits`: pausing, other limits
 
 mod create;
 mod error;
+mod exec;
 mod executor;
+mod join;
+mod limits;
+mod newcomer;
 mod plan;
 mod preset;
 mod rootfs_mount;
 mod spec;
 mod stdio;
 mod teardown;
+mod terminal;
 
-pub use create::{create, start};
+pub use create::{Made, create, start};
 pub use error::SandboxError;
+pub use exec::exec;
+pub use limits::{freeze, update};
 pub use plan::{Chosen, choose_and_load};
 pub use preset::Preset;
 pub use teardown::remove;
+pub use terminal::{Terminal, resize};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capabilities, LinuxCapabilities, LinuxNamespaceType, Mount, Spec};
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, LinuxNamespaceType, Mount, Process, Spec};
 
 use super::SandboxError;
 
@@ -10,22 +10,39 @@ use super::SandboxError;
 /// them; without them there is less to mount, to mask and to escape through.
 const KERNEL_FILESYSTEMS: [&str; 6] = ["proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts"];
 
+/// Reads a specification as it is.
+pub(super) fn load(path: &Path) -> Result<Spec, SandboxError> {
+    Spec::load(path).map_err(|error| bad(path, &error))
+}
+
 /// Reads the specification of `bundle`; its root gets an absolute path.
 pub(super) fn read(bundle: &Path) -> Result<Spec, SandboxError> {
     let path = bundle.join("config.json");
-    let mut spec = Spec::load(&path).map_err(|error| bad(&path, &error))?;
-    if let Some(process) = spec.process().as_ref().filter(|process| process.terminal() == Some(true)) {
-        let asked = process.args().iter().flatten().next().cloned().unwrap_or_default();
-        let reason =
-            format!("{asked}: a terminal is asked for, which multiwasm does not offer yet: set terminal to false");
-        return Err(SandboxError::Spec { path, reason });
-    }
+    let mut spec = load(&path)?;
     let rootfs = root(&spec, bundle);
     spec.canonicalize_rootfs(bundle).map_err(|error| {
         let reason = format!("its root file system {}: {}", rootfs.display(), crate::causes::chain(&error));
         SandboxError::Spec { path: path.clone(), reason }
     })?;
     Ok(spec)
+}
+
+/// Whether the specification and who asks mean the same about a terminal.
+pub(super) fn check_terminal(process: Option<&Process>, asked: bool) -> Result<(), SandboxError> {
+    let said = process.and_then(Process::terminal) == Some(true);
+    if said == asked {
+        return Ok(());
+    }
+    let (with, without) = if said { ("its specification", "the call") } else { ("the call", "its specification") };
+    Err(SandboxError::Terminal { with, without })
+}
+
+/// Says whether libcontainer is to make a terminal.
+pub(super) fn set_terminal(spec: &mut Spec, terminal: bool) {
+    if let Some(mut process) = spec.process().clone() {
+        process.set_terminal(Some(terminal));
+        spec.set_process(Some(process));
+    }
 }
 
 /// Where the root file system is.

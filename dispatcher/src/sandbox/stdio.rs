@@ -1,16 +1,62 @@
-//! The container's ends of its output pipes.
+//! A process's own ends of its pipes.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::alarm;
+use nix::sys::stat::{SFlag, fstat, major};
+use nix::unistd::{Uid, alarm, fchown};
 
 use super::SandboxError;
 
 /// How long a FIFO's reader may be late, in seconds.
 const READER_SECONDS: u32 = 30;
+
+/// Devices that are pseudo terminals' ends (Linux' devices.txt).
+const TERMINAL: u64 = 136;
+
+/// What a process finds as its stdio.
+pub(super) struct Stdio {
+    /// None: nothing to read.
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
+
+impl Stdio {
+    /// Opens the outputs.
+    pub(super) fn open(stdin: Option<OwnedFd>, stdout: &str, stderr: &str) -> Result<Self, SandboxError> {
+        Ok(Self { stdin, stdout: open_output(stdout)?, stderr: open_output(stderr)? })
+    }
+
+    /// A terminal for all three.
+    pub(super) fn of_terminal(slave: OwnedFd) -> Result<Self, SandboxError> {
+        let copy = || {
+            let copied = slave.try_clone();
+            copied.map_err(|error| SandboxError::Inside(format!("the terminal's descriptor can't be copied: {error}")))
+        };
+        Ok(Self { stdin: Some(copy()?), stdout: copy()?, stderr: slave })
+    }
+
+    /// Gives pipes and terminals to the process's user, who may open them again by `/dev/stdout`, as images do with their
+    /// logs.
+    pub(super) fn give_to(&self, user: u32) {
+        self.stdin.iter().chain([&self.stdout, &self.stderr]).for_each(|descriptor| give(user, descriptor));
+    }
+}
+
+/// Gives a pipe or a terminal to `user`.
+pub(super) fn give(user: u32, descriptor: &OwnedFd) {
+    let theirs = fstat(descriptor).is_ok_and(|found| {
+        let kind = SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits());
+        kind == SFlag::S_IFIFO || kind == SFlag::S_IFCHR && major(found.st_rdev) == TERMINAL
+    });
+    if theirs {
+        // Where it can't be, the descriptor itself still works.
+        let _ = fchown(descriptor, Some(Uid::from_raw(user)), None);
+    }
+}
 
 /// Opens `path` for writing: a FIFO of containerd's, a file (`file:///path`, appended to), or nothing.
 ///

@@ -6,12 +6,13 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
 use super::message::{Failure, FailureKind, Reply, Request, Work};
-use super::process::LONGEST_MESSAGE;
+use super::process::{LONGEST_MESSAGE, receive};
+use crate::sandbox::Terminal;
 
 /// Why a piece of work has no answer, or a bad one.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +25,23 @@ pub enum SpawnerError {
     Gone(String),
 }
 
+/// What a worker has done.
+#[derive(Debug)]
+pub struct Done {
+    /// The process that it made; 0 where it made none.
+    pub pid: i32,
+    /// The process's terminal.
+    pub terminal: Option<Terminal>,
+}
+
+type Waiting = HashMap<u64, oneshot::Sender<(Reply, Option<Terminal>)>>;
+
 /// A connection to the spawner.
 pub struct Spawner {
     socket: AsyncFd<OwnedFd>,
     next: AtomicU64,
     /// Those who wait; none once the spawner is gone.
-    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Reply>>>>,
+    waiting: Mutex<Option<Waiting>>,
 }
 
 impl Spawner {
@@ -48,12 +60,11 @@ impl Spawner {
     ///
     /// # Errors
     /// [`SpawnerError`].
-    pub async fn call(&self, work: Work, stdin: Option<BorrowedFd<'_>>) -> Result<i32, SpawnerError> {
+    pub async fn call(&self, work: Work, stdin: Option<BorrowedFd<'_>>) -> Result<Done, SpawnerError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let message = serde_json::to_vec(&Request { number, work }).map_err(|e| SpawnerError::Gone(e.to_string()))?;
         if message.len() > LONGEST_MESSAGE {
-            let text =
-                format!("mounts and options of {} bytes are too long, wanted at most {LONGEST_MESSAGE}", message.len());
+            let text = format!("a request of {} bytes is too long, wanted at most {LONGEST_MESSAGE}", message.len());
             return Err(Failure::new(FailureKind::Invalid, text).into());
         }
         let (sender, answer) = oneshot::channel();
@@ -65,21 +76,26 @@ impl Spawner {
             self.lock().as_mut().map(|waiting| waiting.remove(&number));
             return Err(SpawnerError::Gone(error.to_string()));
         }
-        let reply = answer.await.map_err(|_| SpawnerError::Gone("it ended before it answered".to_owned()))?;
-        Ok(reply.result?)
+        let (reply, terminal) =
+            answer.await.map_err(|_| SpawnerError::Gone("it ended before it answered".to_owned()))?;
+        Ok(Done { pid: reply.result?, terminal })
     }
 
     /// Hands out answers until the spawner is gone; then all who wait are told.
     pub async fn receive(&self) {
         let mut buffer = vec![0; LONGEST_MESSAGE];
         loop {
-            let received = self.io(true, |fd| Ok(recv(fd, &mut buffer, MsgFlags::empty())?)).await;
-            let Ok(length @ 1..) = received else { break };
+            let received = self.io(true, |fd| Ok(receive(fd, &mut buffer)?)).await;
+            let Ok((length @ 1.., descriptors)) = received else { break };
             match serde_json::from_slice::<Reply>(&buffer[..length]) {
                 Ok(reply) => {
+                    let terminal = match <[OwnedFd; 2]>::try_from(descriptors) {
+                        Ok([master, output]) => Some(Terminal { master, output }),
+                        Err(_) => None,
+                    };
                     let sender = self.lock().as_mut().and_then(|waiting| waiting.remove(&reply.number));
                     // Who asked may have given up.
-                    let _ = sender.map(|sender| sender.send(reply));
+                    let _ = sender.map(|sender| sender.send((reply, terminal)));
                 }
                 Err(error) => tracing::error!("the spawner's answer can't be read: {error}"),
             }
@@ -105,7 +121,7 @@ impl Spawner {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Reply>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {
         // A poisoned map is still a map: nothing is left half-done under this lock.
         self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

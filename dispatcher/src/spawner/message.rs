@@ -11,11 +11,11 @@ pub(super) struct Request {
     pub(super) work: Work,
 }
 
-/// The answer to the request of the same number.
+/// The answer to the request of the same number. Descriptors may come with it: a terminal's master and its output.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Reply {
     pub(super) number: u64,
-    /// The pid that a Create gives; 0 for the rest.
+    /// The pid that a Create or an Exec gives; 0 for the rest.
     pub(super) result: Result<i32, Failure>,
 }
 
@@ -30,6 +30,26 @@ pub enum Work {
         namespace: String,
         /// The container's id.
         id: String,
+    },
+    /// Starts a further process in a container that runs.
+    Exec(Box<Exec>),
+    /// Stops all processes of a container where they are, or lets them go on.
+    Freeze {
+        /// containerd's namespace.
+        namespace: String,
+        /// The container's id.
+        id: String,
+        /// Whether they shall stand still.
+        frozen: bool,
+    },
+    /// Sets other limits for a container.
+    Update {
+        /// containerd's namespace.
+        namespace: String,
+        /// The container's id.
+        id: String,
+        /// `LinuxResources` of the OCI specification, as JSON.
+        resources: String,
     },
     /// Ends the Create of a container that is under way; no error if there is none.
     Cancel {
@@ -60,9 +80,32 @@ pub struct Create {
     pub mounts: Vec<Mount>,
     /// Where stdout goes: a FIFO or `file://` path; empty for nowhere. stdin comes as a descriptor with the message.
     pub stdout: String,
+    /// Where stderr goes; nowhere of its own with a terminal.
+    pub stderr: String,
+    /// Whether the process gets a terminal, whose master goes back with the answer.
+    pub terminal: bool,
+    /// Runtime options of this container: type URL, and the value in hexadecimal, as JSON has no bytes.
+    pub options: Option<(String, String)>,
+}
+
+/// A process to be started in a container.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Exec {
+    /// containerd's namespace.
+    pub namespace: String,
+    /// The container's id.
+    pub id: String,
+    /// The process's own id.
+    pub exec_id: String,
+    /// `process` of the OCI specification, as JSON.
+    pub process: String,
+    /// Where stdout goes, as in [`Create`].
+    pub stdout: String,
     /// Where stderr goes.
     pub stderr: String,
-    /// Runtime options of this container: type URL, and the value in hexadecimal, as JSON has no bytes.
+    /// Whether the process gets a terminal.
+    pub terminal: bool,
+    /// The runtime options that the container was made with.
     pub options: Option<(String, String)>,
 }
 
@@ -113,6 +156,8 @@ pub enum FailureKind {
     NotFound,
     /// There is one already.
     Exists,
+    /// What is there is not in the state for it.
+    State,
     /// The rest.
     Other,
 }

@@ -9,6 +9,6 @@ mod client;
 mod message;
 mod process;
 
-pub use client::{Spawner, SpawnerError};
-pub use message::{Create, Failure, FailureKind, Mount, Work};
+pub use client::{Done, Spawner, SpawnerError};
+pub use message::{Create, Exec, Failure, FailureKind, Mount, Work};
 pub use process::fork_spawner;

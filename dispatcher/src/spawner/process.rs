@@ -1,21 +1,23 @@
 //! The spawner's own side: waits for work, forks a worker for each piece.
 
 use std::collections::HashMap;
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, socketpair};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, setsid};
 
 use super::message::{Failure, FailureKind, Reply, Request, Work};
-use crate::sandbox::{self, Preset};
+use crate::sandbox::{self, Made, Preset};
 
 /// The longest message, in bytes: an overlay of some hundred layers has mount options of a few pages.
 pub(super) const LONGEST_MESSAGE: usize = 128 << 10;
@@ -81,11 +83,16 @@ fn work_for(socket: &OwnedFd, preset: &Preset) -> nix::Result<()> {
             reap(socket, &mut jobs);
         }
         if asked {
-            let Some((length, stdin)) = receive(socket, &mut buffer) else { return Ok(()) };
+            let (length, descriptors) = match receive(socket.as_raw_fd(), &mut buffer) {
+                Err(nix::Error::EINTR) => continue,
+                Ok((0, _)) | Err(_) => return Ok(()),
+                Ok(received) => received,
+            };
+            let stdin = descriptors.into_iter().next();
             match serde_json::from_slice::<Request>(&buffer[..length]) {
                 Ok(Request { number, work: Work::Cancel { namespace, id } }) => {
                     cancel(&jobs, (namespace, id));
-                    answer(socket, &Reply { number, result: Ok(0) });
+                    answer(socket, &Reply { number, result: Ok(0) }, None);
                 }
                 Ok(Request { number, work }) => {
                     let making = match &work {
@@ -113,8 +120,14 @@ fn cancel(jobs: &HashMap<Pid, Job>, container: (String, String)) {
 
 /// Looks after workers that have ended: one that was killed has not answered, and what it was making is removed.
 fn reap(socket: &OwnedFd, jobs: &mut HashMap<Pid, Job>) {
-    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+    let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    while let Ok(status) = waitid(Id::All, ended) {
         let Some(pid) = status.pid() else { return };
+        if status != WaitStatus::Exited(pid, 0) {
+            // Those whom it forked go on without it. Until it is reaped its number is nobody else's.
+            let _ = killpg(pid, Signal::SIGKILL);
+        }
+        let _ = waitpid(pid, None);
         let Some(job) = jobs.remove(&pid).filter(|_| status != WaitStatus::Exited(pid, 0)) else { continue };
         let how = match status {
             WaitStatus::Signaled(_, signal, _) => format!("was killed by {signal}"),
@@ -133,62 +146,71 @@ fn reap(socket: &OwnedFd, jobs: &mut HashMap<Pid, Job>) {
     }
 }
 
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
-    let mut control = nix::cmsg_space!([RawFd; 1]);
-    loop {
-        let mut parts = [IoSliceMut::new(buffer)];
-        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC) {
-            Ok(message) => {
-                let mut descriptors = message.cmsgs().into_iter().flatten().flat_map(|control| match control {
-                    ControlMessageOwned::ScmRights(descriptors) => descriptors,
-                    _ => Vec::new(),
-                });
-                // SAFETY: the kernel has just made this descriptor for us.
-                let stdin = descriptors.next().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-                let length = message.bytes;
-                return (length > 0).then_some((length, stdin));
-            }
-            Err(nix::Error::EINTR) => {}
-            Err(_) => return None,
-        }
-    }
+/// One packet with its descriptors; a length of 0 is the end.
+pub(super) fn receive(socket: RawFd, buffer: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    let mut control = nix::cmsg_space!([RawFd; 2]);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<()>(socket, &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let descriptors = message.cmsgs().into_iter().flatten().flat_map(|control| match control {
+        ControlMessageOwned::ScmRights(descriptors) => descriptors,
+        _ => Vec::new(),
+    });
+    // SAFETY: the kernel has just made these descriptors for us.
+    let descriptors = descriptors.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
+    Ok((message.bytes, descriptors))
 }
 
 /// Forks a worker for one piece of work. Its exit code says whether it has answered.
-fn hire(socket: &OwnedFd, job: Job, jobs: &mut HashMap<Pid, Job>, work: impl FnOnce() -> Result<i32, Failure>) {
+fn hire(socket: &OwnedFd, job: Job, jobs: &mut HashMap<Pid, Job>, work: impl FnOnce() -> Result<Made, Failure>) {
     // SAFETY: the spawner has one thread.
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => drop(jobs.insert(child, job)),
         Ok(ForkResult::Child) => {
             let _ = SigSet::empty().thread_set_mask();
             let _ = prctl::set_name(c"multiwasm-work");
+            // All that it forks can be found by its number when it is gone.
+            let _ = setsid();
             // A panic must not unwind into the spawner's own code, of which this is a copy.
             let result = catch_unwind(AssertUnwindSafe(work))
                 .unwrap_or_else(|_| Err(Failure::new(FailureKind::Other, "the worker process panicked".to_owned())));
-            let answered = answer(socket, &Reply { number: job.number, result });
+            let (result, made) = match result {
+                Ok(made) => (Ok(made.pid), Some(made)),
+                Err(failure) => (Err(failure), None),
+            };
+            let terminal = made.as_ref().and_then(|made| made.terminal.as_ref());
+            let descriptors = terminal.map(|terminal| [terminal.master.as_raw_fd(), terminal.output.as_raw_fd()]);
+            let answered = answer(socket, &Reply { number: job.number, result }, descriptors.as_ref());
             // SAFETY: as in `serve`.
             unsafe { libc::_exit(if answered { 0 } else { 1 }) }
         }
         Err(error) => {
             let message = format!("a worker process can't be started: {error}");
-            answer(socket, &Reply { number: job.number, result: Err(Failure::new(FailureKind::Other, message)) });
+            let result = Err(Failure::new(FailureKind::Other, message));
+            answer(socket, &Reply { number: job.number, result }, None);
         }
     }
 }
 
-fn do_work(work: Work, stdin: Option<OwnedFd>, preset: &Preset, socket: RawFd) -> Result<i32, Failure> {
+fn do_work(work: Work, stdin: Option<OwnedFd>, preset: &Preset, socket: RawFd) -> Result<Made, Failure> {
+    let nothing = |()| Made::default();
     match work {
         Work::Create(create) => sandbox::create(&create, stdin, preset, Some(socket)),
         // The spawner's own, see `work_for`.
-        Work::Cancel { .. } => Ok(0),
-        Work::Start { namespace, id } => sandbox::start(&namespace, &id).map(|()| 0),
-        Work::Delete { namespace, id } => sandbox::remove(&namespace, &id).map(|()| 0),
+        Work::Cancel { .. } => Ok(Made::default()),
+        Work::Start { namespace, id } => sandbox::start(&namespace, &id).map(nothing),
+        Work::Exec(exec) => sandbox::exec(&exec, stdin, preset, Some(socket)),
+        Work::Freeze { namespace, id, frozen } => sandbox::freeze(&namespace, &id, frozen).map(nothing),
+        Work::Update { namespace, id, resources } => sandbox::update(&namespace, &id, &resources).map(nothing),
+        Work::Delete { namespace, id } => sandbox::remove(&namespace, &id).map(nothing),
     }
 }
 
-fn answer(socket: &OwnedFd, reply: &Reply) -> bool {
-    let sent = serde_json::to_vec(reply)
-        .map_err(|error| error.to_string())
-        .and_then(|text| send(socket.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL).map_err(|error| error.to_string()));
+fn answer(socket: &OwnedFd, reply: &Reply, descriptors: Option<&[RawFd; 2]>) -> bool {
+    let rights = descriptors.map(|descriptors| [ControlMessage::ScmRights(descriptors)]);
+    let control: &[ControlMessage<'_>] = rights.as_ref().map_or(&[], |rights| rights);
+    let sent = serde_json::to_vec(reply).map_err(|error| error.to_string()).and_then(|text| {
+        let parts = [IoSlice::new(&text)];
+        sendmsg::<()>(socket.as_raw_fd(), &parts, control, MsgFlags::MSG_NOSIGNAL, None).map_err(|e| e.to_string())
+    });
     sent.inspect_err(|error| tracing::error!("an answer can't be sent: {error}")).is_ok()
 }

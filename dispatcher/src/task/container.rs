@@ -1,129 +1,102 @@
-//! One container: what containerd is told of it, and which step it may take next.
+//! One container: its first process, those that were added, and whether it is paused.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use containerd_shim::api::Status;
-use nix::sys::signal::Signal;
-use tokio::sync::watch;
 
-use super::exits::Exit;
+use super::process::Process;
 use super::stats::MemoryCgroup;
-use super::stdio::Stdio;
-use crate::state::Process;
 
 /// A container that Create has made.
 pub(super) struct Container {
     pub(super) id: String,
     pub(super) bundle: String,
-    pub(super) stdin: String,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
-    pub(super) init: Process,
-    pub(super) stdio: Stdio,
+    /// Type URL and value, as in [`crate::spawner::Create`].
+    pub(super) options: Option<(String, String)>,
+    pub(super) init: Arc<Process>,
     /// Its cgroup, looked up when it was made; none if it had ended by then.
     pub(super) memory: Option<MemoryCgroup>,
-    /// Set when the kernel has told its exit: its number may be another's from then on.
-    reaped: watch::Receiver<Option<Exit>>,
-    /// Set when the exit was read and told; see `settled`.
-    exited: watch::Sender<Option<Exit>>,
-    started: Mutex<bool>,
-    /// Held through Start and Delete, and by who tells the exit: so the exit is told after the start.
-    pub(super) step: tokio::sync::Mutex<()>,
+    execs: Mutex<HashMap<String, Arc<Process>>>,
+    paused: Mutex<bool>,
+    /// How often its memory ran out as far as it was told.
+    oom_kills: Mutex<u64>,
+    /// Held for reading while a process is started, for writing while all are stopped or let go on: a process that is half
+    /// in the container can't be waited for when it stands still.
+    pub(super) freezing: tokio::sync::RwLock<()>,
 }
 
 impl Container {
-    pub(super) fn new(
-        id: String,
-        bundle: String,
-        paths: [String; 3],
-        init: Process,
-        stdio: Stdio,
-        reaped: watch::Receiver<Option<Exit>>,
-    ) -> Self {
-        let [stdin, stdout, stderr] = paths;
-        let memory = MemoryCgroup::of(init.pid as u32);
+    pub(super) fn new(id: String, bundle: String, options: Option<(String, String)>, init: Arc<Process>) -> Self {
+        let memory = MemoryCgroup::of(init.pid());
         Self {
             id,
             bundle,
-            stdin,
-            stdout,
-            stderr,
+            options,
             init,
-            stdio,
             memory,
-            reaped,
-            exited: watch::Sender::new(None),
-            started: Mutex::new(false),
-            step: tokio::sync::Mutex::new(()),
+            execs: Mutex::default(),
+            paused: Mutex::new(false),
+            oom_kills: Mutex::new(0),
+            freezing: tokio::sync::RwLock::new(()),
         }
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.init.pid as u32
+        self.init.pid()
     }
 
-    /// Whether its exit was not read yet. The thread that reads exits is the one that asks, so the answer holds until it
-    /// waits for something.
-    pub(super) fn lives(&self) -> bool {
-        self.reaped.borrow().is_none()
+    fn execs(&self) -> MutexGuard<'_, HashMap<String, Arc<Process>>> {
+        // Nothing is left half-done under this lock.
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the kernel has told its exit.
-    pub(super) fn reaped(&self) -> watch::Receiver<Option<Exit>> {
-        self.reaped.clone()
-    }
-
-    pub(super) fn exit(&self) -> Option<Exit> {
-        *self.exited.borrow()
-    }
-
-    /// Marks the exit as told.
-    pub(super) fn set_exit(&self, exit: Exit) {
-        self.exited.send_replace(Some(exit));
-    }
-
-    /// Waits until the exit was told.
-    pub(super) async fn settled(&self) -> Exit {
-        let mut exited = self.exited.subscribe();
-        loop {
-            if let Some(exit) = *exited.borrow_and_update() {
-                return exit;
-            }
-            if exited.changed().await.is_err() {
-                // The sender is a part of `self`, so this can't come; if it does, nothing better is known.
-                std::future::pending::<()>().await;
+    /// Adds a process that is yet to be started; false if there is one of this id.
+    pub(super) fn add(&self, process: Arc<Process>) -> bool {
+        match self.execs().entry(process.id.clone()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(process);
+                true
             }
         }
     }
 
-    pub(super) fn started(&self) -> bool {
-        *self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The process that Exec added as `exec_id`.
+    pub(super) fn exec(&self, exec_id: &str) -> Option<Arc<Process>> {
+        self.execs().get(exec_id).cloned()
     }
 
-    pub(super) fn set_started(&self) {
-        *self.started.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    /// All that Exec added.
+    pub(super) fn all_execs(&self) -> Vec<Arc<Process>> {
+        self.execs().values().cloned().collect()
     }
 
-    pub(super) fn status(&self) -> Status {
-        match (self.exit(), self.started()) {
-            (Some(_), _) => Status::STOPPED,
-            (None, true) => Status::RUNNING,
-            (None, false) => Status::CREATED,
+    pub(super) fn remove_exec(&self, exec_id: &str) -> Option<Arc<Process>> {
+        self.execs().remove(exec_id)
+    }
+
+    /// Whether the kernel has killed for want of memory since this was last asked.
+    pub(super) fn memory_ran_out(&self) -> bool {
+        let now = self.memory.as_ref().map_or(0, MemoryCgroup::oom_kills);
+        let mut told = self.oom_kills.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *told, now) < now
+    }
+
+    pub(super) fn paused(&self) -> bool {
+        *self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_paused(&self, paused: bool) {
+        *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = paused;
+    }
+
+    /// The state of one of its processes as containerd is told: one that stands still is paused.
+    pub(super) fn status_of(&self, process: &Process) -> Status {
+        match process.status() {
+            Status::RUNNING if self.paused() => Status::PAUSED,
+            other => other,
         }
-    }
-
-    /// Sends a signal by number to the container's first process, and to that alone: its number may be another's once
-    /// its exit was read, so there is no signal after that.
-    pub(super) fn signal(&self, signal: i32) -> nix::Result<()> {
-        if !self.lives() {
-            return Err(nix::Error::ESRCH);
-        }
-        // Signals beyond the names (real-time ones) go the plain way.
-        // SAFETY: kill(2) takes any numbers.
-        nix::errno::Errno::result(unsafe { libc::kill(self.init.pid, signal) }).map(drop)
-    }
-
-    pub(super) fn kill(&self) -> nix::Result<()> {
-        self.signal(Signal::SIGKILL as i32)
     }
 }

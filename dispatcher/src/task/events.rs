@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use containerd_shim::protos::events::task::{TaskCreate, TaskDelete, TaskExit, TaskIO, TaskOOM, TaskStart};
+use containerd_shim::protos::events::task::{
+    TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskIO, TaskOOM, TaskPaused, TaskResumed,
+    TaskStart,
+};
 use containerd_shim::protos::protobuf::{MessageDyn, MessageField};
 use containerd_shim::protos::shim::event::Envelope;
 use containerd_shim::protos::shim::events::ForwardRequest;
@@ -12,6 +15,8 @@ use containerd_shim::protos::topics;
 use containerd_shim::util::{convert_to_any, timestamp};
 use tokio::sync::{mpsc, oneshot};
 use ttrpc::context::with_timeout;
+
+use super::process::Paths;
 
 /// How long one event may take; containerd's own publisher gives as much (pkg/shim/publisher.go).
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,6 +30,10 @@ const MOST_WAITING: usize = 2048;
 pub(super) enum Event {
     Create(TaskCreate),
     Start(TaskStart),
+    ExecAdded(TaskExecAdded),
+    ExecStarted(TaskExecStarted),
+    Paused(TaskPaused),
+    Resumed(TaskResumed),
     Oom(TaskOOM),
     Exit(TaskExit),
     Delete(TaskDelete),
@@ -35,6 +44,10 @@ impl Event {
         match self {
             Self::Create(event) => (topics::TASK_CREATE_EVENT_TOPIC, Box::new(event)),
             Self::Start(event) => (topics::TASK_START_EVENT_TOPIC, Box::new(event)),
+            Self::ExecAdded(event) => (topics::TASK_EXEC_ADDED_EVENT_TOPIC, Box::new(event)),
+            Self::ExecStarted(event) => (topics::TASK_EXEC_STARTED_EVENT_TOPIC, Box::new(event)),
+            Self::Paused(event) => (topics::TASK_PAUSED_EVENT_TOPIC, Box::new(event)),
+            Self::Resumed(event) => (topics::TASK_RESUMED_EVENT_TOPIC, Box::new(event)),
             Self::Oom(event) => (topics::TASK_OOM_EVENT_TOPIC, Box::new(event)),
             Self::Exit(event) => (topics::TASK_EXIT_EVENT_TOPIC, Box::new(event)),
             Self::Delete(event) => (topics::TASK_DELETE_EVENT_TOPIC, Box::new(event)),
@@ -43,14 +56,9 @@ impl Event {
 }
 
 /// What a TaskCreate event says of stdio.
-pub(super) fn task_io(stdin: &str, stdout: &str, stderr: &str, terminal: bool) -> MessageField<TaskIO> {
-    MessageField::some(TaskIO {
-        stdin: stdin.to_owned(),
-        stdout: stdout.to_owned(),
-        stderr: stderr.to_owned(),
-        terminal,
-        ..Default::default()
-    })
+pub(super) fn task_io(paths: &Paths) -> MessageField<TaskIO> {
+    let Paths { stdin, stdout, stderr, terminal } = paths.clone();
+    MessageField::some(TaskIO { stdin, stdout, stderr, terminal, ..Default::default() })
 }
 
 /// The end that the service writes to.

@@ -2,27 +2,32 @@
 //! that breaks, drops the call, not the step.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use containerd_shim::api::CreateTaskRequest;
 use containerd_shim::protos::events::task::{TaskCreate, TaskDelete, TaskExit, TaskOOM, TaskStart};
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
 use ttrpc::{Code, Result};
 
 use super::Publisher;
 use super::container::Container;
 use super::events::{Event, task_io};
 use super::exits::{Exit, Exits};
+use super::process::{Paths, Process};
 use super::service::{error, failed, time, to_create};
 use super::stdio::Stdio;
 use crate::sandbox;
-use crate::spawner::{Spawner, SpawnerError, Work};
-use crate::state::Process;
+use crate::spawner::{Done, Spawner, SpawnerError, Work};
 
 /// How long after its last container a server waits for Shutdown, which containerd sends at once.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// How long Delete waits for a terminal's last output, which a reader may be slow to take, or somebody left behind may still
+/// write: as long as containerd's own shim does (pkg/process/init.go).
+const LAST_OUTPUT: Duration = Duration::from_secs(10);
 
 /// What there is of a container.
 #[derive(Clone)]
@@ -34,9 +39,9 @@ enum Slot {
 
 /// The containers of one shim server.
 pub(super) struct Lifecycle {
-    namespace: String,
-    spawner: Arc<Spawner>,
-    publisher: Arc<Publisher>,
+    pub(super) namespace: String,
+    pub(super) spawner: Arc<Spawner>,
+    pub(super) publisher: Arc<Publisher>,
     exits: Arc<Exits>,
     slots: Mutex<HashMap<String, Slot>>,
     /// Ends the server.
@@ -66,7 +71,6 @@ impl Lifecycle {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is no container, nor one that is being made.
     /// Ends a server that has lost its last container and is not told to end: by a containerd that was killed in between.
     fn end_if_idle(self: &Arc<Self>) {
         let this = Arc::clone(self);
@@ -76,6 +80,7 @@ impl Lifecycle {
         });
     }
 
+    /// Whether there is no container, nor one that is being made.
     fn is_empty(&self) -> bool {
         self.slots().is_empty()
     }
@@ -121,7 +126,7 @@ impl Lifecycle {
                 Ok(container) => {
                     this.slots().insert(request.id.clone(), Slot::Made(Arc::clone(container)));
                     this.tell_creation(request, container);
-                    this.tell_exit(Arc::clone(container));
+                    this.tell_exit(Arc::clone(container), Arc::clone(&container.init));
                 }
                 Err(failure) => {
                     tracing::error!("create {}: {failure}", request.id);
@@ -137,27 +142,32 @@ impl Lifecycle {
     }
 
     async fn make(&self, request: &CreateTaskRequest) -> Result<Arc<Container>> {
-        if request.terminal {
-            let message =
-                format!("container {}: a terminal was asked for, which multiwasm does not offer yet", request.id);
-            return Err(error(Code::UNIMPLEMENTED, message));
-        }
         if !request.checkpoint.is_empty() {
             let message = format!("container {}: checkpoints can't be restored: multiwasm makes none", request.id);
             return Err(error(Code::UNIMPLEMENTED, message));
         }
-        let (mut stdio, stdin) =
-            Stdio::open(&request.stdin).map_err(|failure| error(Code::INVALID_ARGUMENT, failure.to_string()))?;
-        let work = Work::Create(Box::new(to_create(&self.namespace, request)));
-        let pid = self.spawner.call(work, stdin.as_ref().map(AsFd::as_fd)).await.map_err(failed)?;
-        drop(stdin);
-        stdio.keep([&request.stdout, &request.stderr]);
-        // A process that has ended stays a zombie, with its start time, until the reaper's next turn; one that was reaped
-        // in between has exited as far as anybody can see.
-        let init = Process::find(pid).unwrap_or(Process { pid, started: 0 });
-        let paths = [request.stdin.clone(), request.stdout.clone(), request.stderr.clone()];
-        let reaped = self.exits.watch(pid);
-        Ok(Arc::new(Container::new(request.id.clone(), request.bundle.clone(), paths, init, stdio, reaped)))
+        let paths = Paths {
+            stdin: request.stdin.clone(),
+            stdout: request.stdout.clone(),
+            stderr: request.stderr.clone(),
+            terminal: request.terminal,
+        };
+        let work = to_create(&self.namespace, request);
+        let options = work.options.clone();
+        let (stdio, stdin) = open_stdio(&paths)?;
+        let done = self.spawner.call(Work::Create(Box::new(work)), stdin.as_ref().map(AsFd::as_fd)).await;
+        let init = Arc::new(Process::new(request.id.clone(), paths, None));
+        self.take_over(&init, done.map_err(failed)?, stdio);
+        Ok(Arc::new(Container::new(request.id.clone(), request.bundle.clone(), options, init)))
+    }
+
+    /// Takes over a process that a worker has made.
+    pub(super) fn take_over(&self, process: &Process, done: Done, mut stdio: Stdio) {
+        if let Err(failure) = stdio.complete(&process.paths, done.terminal) {
+            // Its master is closed, so the process gets SIGHUP.
+            tracing::error!("the terminal of {} can't be used: {failure}", process.id);
+        }
+        process.set_live(done.pid, stdio, self.exits.watch(done.pid));
     }
 
     fn tell_creation(&self, request: CreateTaskRequest, container: &Container) {
@@ -166,34 +176,37 @@ impl Lifecycle {
             container_id: request.id,
             bundle: request.bundle,
             rootfs: request.rootfs,
-            io: task_io(&request.stdin, &request.stdout, &request.stderr, request.terminal),
+            io: task_io(&container.init.paths),
             pid: container.pid(),
             ..Default::default()
         }));
     }
 
-    /// Tells the exit when it comes, after whatever step is under way.
-    fn tell_exit(self: &Arc<Self>, container: Arc<Container>) {
+    /// Tells the exit when it comes, after whatever step is under way: that of a container's first process after those of all
+    /// others, which it takes along.
+    pub(super) fn tell_exit(self: &Arc<Self>, container: Arc<Container>, process: Arc<Process>) {
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let mut reaped = container.reaped();
-            let Ok(exit) = reaped.wait_for(Option::is_some).await.map(|exit| *exit) else { return };
-            let Some(exit) = exit else { return };
-            let _step = container.step.lock().await;
-            this.exits.forget(container.init.pid);
-            if container.memory.as_ref().is_some_and(|memory| memory.oom_kills() > 0) {
+            let Some(exit) = process.reaped().await else { return };
+            let _step = process.step.lock().await;
+            this.exits.forget(process.pid() as i32);
+            if Arc::ptr_eq(&process, &container.init) {
+                container.set_paused(false);
+                end_execs(&container).await;
+            }
+            if container.memory_ran_out() {
                 let container_id = container.id.clone();
                 this.publisher.publish(Event::Oom(TaskOOM { container_id, ..Default::default() }));
             }
             this.publisher.publish(Event::Exit(TaskExit {
                 container_id: container.id.clone(),
-                id: container.id.clone(),
-                pid: container.pid(),
+                id: process.id.clone(),
+                pid: process.pid(),
                 exit_status: exit.status,
                 exited_at: time(&exit),
                 ..Default::default()
             }));
-            container.set_exit(exit);
+            process.set_exit(exit);
         });
     }
 
@@ -201,14 +214,15 @@ impl Lifecycle {
     pub(super) async fn start(self: &Arc<Self>, container: Arc<Container>) -> Result<u32> {
         let this = Arc::clone(self);
         to_its_end(async move {
-            let _step = container.step.lock().await;
-            if !container.lives() || container.started() {
-                let message = format!("container {} can't be started: it is {:?}", container.id, container.status());
+            let init = &container.init;
+            let _step = init.step.lock().await;
+            if !init.lives() || init.started() {
+                let message = format!("container {} can't be started: it is {:?}", container.id, init.status());
                 return Err(error(Code::FAILED_PRECONDITION, message));
             }
             let work = Work::Start { namespace: this.namespace.clone(), id: container.id.clone() };
             this.spawner.call(work, None).await.map_err(failed)?;
-            container.set_started();
+            init.set_started();
             let (container_id, pid) = (container.id.clone(), container.pid());
             this.publisher.publish(Event::Start(TaskStart { container_id, pid, ..Default::default() }));
             Ok(pid)
@@ -219,18 +233,19 @@ impl Lifecycle {
     /// Removes a container that has ended, or was never started, and tells that.
     pub(super) async fn delete(self: &Arc<Self>, id: String) -> Result<(Arc<Container>, Exit)> {
         let container = self.find_to_delete(&id).await?;
-        if container.lives() {
-            if container.started() {
+        if container.init.lives() {
+            if container.init.started() {
                 let message = format!("container {id} can't be deleted: it is running");
                 return Err(error(Code::FAILED_PRECONDITION, message));
             }
             // Gone meanwhile is as good.
-            let _ = container.kill();
+            let _ = container.init.kill();
         }
         let this = Arc::clone(self);
         to_its_end(async move {
-            let exit = container.settled().await;
-            let _step = container.step.lock().await;
+            let exit = container.init.settled().await;
+            last_output(&container.init).await;
+            let _step = container.init.step.lock().await;
             if !this.find(&id).is_ok_and(|there| Arc::ptr_eq(&there, &container)) {
                 return Err(error(Code::NOT_FOUND, format!("container {id} not found: it was deleted just now")));
             }
@@ -262,7 +277,35 @@ impl Lifecycle {
     }
 }
 
+/// Opens a process's stdin.
+pub(super) fn open_stdio(paths: &Paths) -> Result<(Stdio, Option<OwnedFd>)> {
+    Stdio::open(paths).map_err(|failure| error(Code::INVALID_ARGUMENT, failure.to_string()))
+}
+
+/// Waits until a terminal's output is where it goes, but not for ever.
+pub(super) async fn last_output(process: &Process) {
+    if let Some(stdio) = process.stdio()
+        && timeout(LAST_OUTPUT, stdio.copied()).await.is_err()
+    {
+        tracing::warn!("the last output of {} was not taken in {LAST_OUTPUT:?}", process.id);
+    }
+}
+
+/// Ends what Exec has started in a container whose first process has ended, and waits until that was told. With a pid
+/// namespace of the container's own the kernel has ended them already. One whose start is under way ends by itself.
+async fn end_execs(container: &Container) {
+    let idle = |process: &Arc<Process>| process.step.try_lock().is_ok() && process.started();
+    let running: Vec<_> = container.all_execs().into_iter().filter(idle).collect();
+    for process in &running {
+        // Gone already is as good.
+        let _ = process.kill();
+    }
+    for process in running {
+        process.settled().await;
+    }
+}
+
 /// Runs a step that goes on when nobody waits for it any more.
-async fn to_its_end<R: Send + 'static>(step: impl Future<Output = Result<R>> + Send + 'static) -> Result<R> {
+pub(super) async fn to_its_end<R: Send + 'static>(step: impl Future<Output = Result<R>> + Send + 'static) -> Result<R> {
     tokio::spawn(step).await.map_err(|broken| error(Code::INTERNAL, broken.to_string()))?
 }

@@ -2,8 +2,10 @@
 
 mod container;
 mod events;
+mod execs;
 mod exits;
 mod lifecycle;
+mod process;
 mod service;
 mod stats;
 mod stdio;

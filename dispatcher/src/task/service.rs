@@ -9,10 +9,12 @@ use containerd_shim::api::{
     ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse, StateRequest, StateResponse,
     StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest, WaitResponse,
 };
+use containerd_shim::protos::protobuf::well_known_types::any::Any;
 use containerd_shim::protos::protobuf::well_known_types::timestamp::Timestamp;
 use containerd_shim::protos::protobuf::{EnumOrUnknown, MessageField};
 use containerd_shim::protos::shim_async::Task;
 use containerd_shim::protos::types::task::ProcessInfo;
+use prost::Message;
 use tokio::sync::Notify;
 use ttrpc::r#async::TtrpcContext;
 use ttrpc::{Code, Error, Result, get_status};
@@ -21,6 +23,7 @@ use super::Publisher;
 use super::container::Container;
 use super::exits::{Exit, Exits};
 use super::lifecycle::Lifecycle;
+use super::process::{Paths, Process};
 use super::stats::{self, MemoryCgroup};
 use crate::spawner::{Create, FailureKind, Mount, Spawner, SpawnerError};
 
@@ -41,12 +44,14 @@ impl TaskService {
         Self { life: Arc::new(Lifecycle::new(namespace, spawner, publisher, exits, shutdown)) }
     }
 
-    /// The container of a call about its first process. Further processes come with Exec, which is not offered yet.
-    fn find_init(&self, id: &str, exec_id: &str) -> Result<Arc<Container>> {
-        if exec_id.is_empty() {
-            return self.life.find(id);
+    /// The container and the process that a call is about: its first, where no other is named.
+    fn find(&self, id: &str, exec_id: &str) -> Result<(Arc<Container>, Arc<Process>)> {
+        let container = self.life.find(id)?;
+        let process = if exec_id.is_empty() { Some(Arc::clone(&container.init)) } else { container.exec(exec_id) };
+        match process {
+            Some(process) => Ok((container, process)),
+            None => Err(error(Code::NOT_FOUND, format!("process {exec_id} of container {id} not found"))),
         }
-        Err(error(Code::NOT_FOUND, format!("process {exec_id} of container {id} not found")))
     }
 }
 
@@ -58,21 +63,29 @@ impl Task for TaskService {
     }
 
     async fn start(&self, _: &TtrpcContext, request: StartRequest) -> Result<StartResponse> {
-        let container = self.find_init(&request.id, &request.exec_id)?;
-        Ok(StartResponse { pid: self.life.start(container).await?, ..Default::default() })
+        let (container, process) = self.find(&request.id, &request.exec_id)?;
+        let pid = if Arc::ptr_eq(&process, &container.init) {
+            self.life.start(container).await?
+        } else {
+            self.life.start_exec(container, process).await?
+        };
+        Ok(StartResponse { pid, ..Default::default() })
     }
 
     async fn state(&self, _: &TtrpcContext, request: StateRequest) -> Result<StateResponse> {
-        let container = self.find_init(&request.id, &request.exec_id)?;
-        let exit = container.exit();
+        let (container, process) = self.find(&request.id, &request.exec_id)?;
+        let exit = process.exit();
+        let Paths { stdin, stdout, stderr, terminal } = process.paths.clone();
         Ok(StateResponse {
             id: container.id.clone(),
             bundle: container.bundle.clone(),
-            pid: container.pid(),
-            status: EnumOrUnknown::new(container.status()),
-            stdin: container.stdin.clone(),
-            stdout: container.stdout.clone(),
-            stderr: container.stderr.clone(),
+            exec_id: request.exec_id,
+            pid: process.pid(),
+            status: EnumOrUnknown::new(container.status_of(&process)),
+            stdin,
+            stdout,
+            stderr,
+            terminal,
             exit_status: exit.map_or(0, |exit| exit.status),
             exited_at: exit.as_ref().map_or_else(MessageField::none, time),
             ..Default::default()
@@ -80,35 +93,29 @@ impl Task for TaskService {
     }
 
     async fn wait(&self, _: &TtrpcContext, request: WaitRequest) -> Result<WaitResponse> {
-        let exit = self.find_init(&request.id, &request.exec_id)?.settled().await;
+        let (_, process) = self.find(&request.id, &request.exec_id)?;
+        let exit = process.settled().await;
         Ok(WaitResponse { exit_status: exit.status, exited_at: time(&exit), ..Default::default() })
     }
 
     async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> Result<Empty> {
-        let container = self.find_init(&request.id, &request.exec_id)?;
-        let signal = request.signal as i32;
-        if request.all && container.lives() {
-            // The first process last: with it goes its pid namespace, and the rest need no signal any more.
-            let pids = container.memory.as_ref().map(MemoryCgroup::processes).unwrap_or_default();
-            for pid in pids.into_iter().filter(|pid| *pid != container.pid()) {
-                // SAFETY: kill(2) takes any numbers; one that has ended meanwhile is no harm.
-                unsafe { libc::kill(pid as i32, signal) };
-            }
-        }
-        let gone = |_| error(Code::NOT_FOUND, format!("container {}: process already finished", container.id));
-        container.signal(signal).map_err(gone)?;
+        let (container, process) = self.find(&request.id, &request.exec_id)?;
+        self.life.signal(container, process, request.signal, request.all).await?;
         Ok(Empty::default())
     }
 
     async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> Result<DeleteResponse> {
-        if !request.exec_id.is_empty() {
-            self.find_init(&request.id, &request.exec_id)?;
-        }
-        let (container, exit) = self.life.delete(request.id).await?;
+        let (pid, exit) = if request.exec_id.is_empty() {
+            let (container, exit) = self.life.delete(request.id).await?;
+            (container.pid(), Some(exit))
+        } else {
+            let (container, process) = self.find(&request.id, &request.exec_id)?;
+            (process.pid(), self.life.delete_exec(&container, process).await?)
+        };
         Ok(DeleteResponse {
-            pid: container.pid(),
-            exit_status: exit.status,
-            exited_at: time(&exit),
+            pid,
+            exit_status: exit.map_or(0, |exit| exit.status),
+            exited_at: exit.as_ref().map_or_else(MessageField::none, time),
             ..Default::default()
         })
     }
@@ -121,13 +128,20 @@ impl Task for TaskService {
             // comes back, removes a task that has no process at all.
             pids.push(container.pid());
         }
-        let processes = pids.into_iter().map(|pid| ProcessInfo { pid, ..Default::default() }).collect();
+        let execs = container.all_execs();
+        let named = |pid| execs.iter().find(|process| process.pid() == pid && process.exit().is_none());
+        let info = |pid| ProcessInfo {
+            pid,
+            info: named(pid).map(|process| details(&process.id)).into(),
+            ..Default::default()
+        };
+        let processes = pids.into_iter().map(info).collect();
         Ok(PidsResponse { processes, ..Default::default() })
     }
 
     async fn stats(&self, _: &TtrpcContext, request: StatsRequest) -> Result<StatsResponse> {
         let container = self.life.find(&request.id)?;
-        if !container.lives() {
+        if !container.init.lives() {
             let message = format!("container {} has ended: there are no metrics of it any more", container.id);
             return Err(error(Code::FAILED_PRECONDITION, message));
         }
@@ -138,9 +152,9 @@ impl Task for TaskService {
     }
 
     async fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> Result<Empty> {
-        let container = self.find_init(&request.id, &request.exec_id)?;
-        if request.stdin {
-            container.stdio.close_stdin();
+        let (_, process) = self.find(&request.id, &request.exec_id)?;
+        if let Some(stdio) = process.stdio().filter(|_| request.stdin) {
+            stdio.close_stdin();
         }
         Ok(Empty::default())
     }
@@ -157,33 +171,64 @@ impl Task for TaskService {
     }
 
     async fn exec(&self, _: &TtrpcContext, request: ExecProcessRequest) -> Result<Empty> {
-        Err(not_offered(&request.id, "exec"))
+        self.life.add_exec(request)?;
+        Ok(Empty::default())
     }
 
     async fn pause(&self, _: &TtrpcContext, request: PauseRequest) -> Result<Empty> {
-        Err(not_offered(&request.id, "pause"))
+        self.life.freeze(self.life.find(&request.id)?, true).await?;
+        Ok(Empty::default())
     }
 
     async fn resume(&self, _: &TtrpcContext, request: ResumeRequest) -> Result<Empty> {
-        Err(not_offered(&request.id, "resume"))
+        self.life.freeze(self.life.find(&request.id)?, false).await?;
+        Ok(Empty::default())
     }
 
     async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> Result<Empty> {
-        Err(not_offered(&request.id, "update"))
+        let container = self.life.find(&request.id)?;
+        self.life.update(&container, request.resources.as_ref()).await?;
+        Ok(Empty::default())
     }
 
     async fn checkpoint(&self, _: &TtrpcContext, request: CheckpointTaskRequest) -> Result<Empty> {
-        Err(not_offered(&request.id, "checkpoint"))
+        let message = format!(
+            "container {}: checkpoint is not offered by multiwasm: an engine's state can't be written to disk and read again",
+            self.life.find(&request.id)?.id
+        );
+        Err(error(Code::UNIMPLEMENTED, message))
     }
 
     async fn resize_pty(&self, _: &TtrpcContext, request: ResizePtyRequest) -> Result<Empty> {
-        let container = self.find_init(&request.id, &request.exec_id)?;
-        Err(error(Code::FAILED_PRECONDITION, format!("container {} has no terminal", container.id)))
+        let (container, process) = self.find(&request.id, &request.exec_id)?;
+        let refused = |why: &str| {
+            let message = format!("process {} of container {} can't be resized: {why}", process.id, container.id);
+            error(Code::FAILED_PRECONDITION, message)
+        };
+        if !process.paths.terminal {
+            return Err(refused("it has no terminal"));
+        }
+        if process.exit().is_some() {
+            return Err(refused("it has ended"));
+        }
+        let side =
+            |side: u32| u16::try_from(side).map_err(|_| refused("a terminal has at most 65535 rows and columns"));
+        let (width, height) = (side(request.width)?, side(request.height)?);
+        process.resize(width, height).map_err(|failure| refused(&failure.to_string()))?;
+        Ok(Empty::default())
     }
 }
 
-fn not_offered(id: &str, what: &str) -> Error {
-    error(Code::UNIMPLEMENTED, format!("container {id}: {what} is not offered by multiwasm yet"))
+/// What containerd's own shim says of a process beside its number (api/types/runc/options/oci.proto).
+#[derive(prost::Message)]
+struct ProcessDetails {
+    #[prost(string, tag = "1")]
+    exec_id: String,
+}
+
+fn details(exec_id: &str) -> Any {
+    let value = ProcessDetails { exec_id: exec_id.to_owned() }.encode_to_vec();
+    Any { type_url: "containerd.runc.v1.ProcessDetails".to_owned(), value, ..Default::default() }
 }
 
 pub(super) fn to_create(namespace: &str, request: &CreateTaskRequest) -> Create {
@@ -204,6 +249,7 @@ pub(super) fn to_create(namespace: &str, request: &CreateTaskRequest) -> Create 
             .collect(),
         stdout: request.stdout.clone(),
         stderr: request.stderr.clone(),
+        terminal: request.terminal,
         options: options.map(|options| (options.type_url.clone(), hex::encode(&options.value))),
     }
 }
@@ -222,6 +268,7 @@ pub(super) fn failed(failure: SpawnerError) -> Error {
             FailureKind::Invalid => Code::INVALID_ARGUMENT,
             FailureKind::NotFound => Code::NOT_FOUND,
             FailureKind::Exists => Code::ALREADY_EXISTS,
+            FailureKind::State => Code::FAILED_PRECONDITION,
             FailureKind::Other => Code::UNKNOWN,
         },
         SpawnerError::Gone(_) => Code::UNAVAILABLE,

@@ -7,6 +7,8 @@ use containerd_shim::protos::cgroups::metrics::Metrics;
 use containerd_shim::protos::protobuf::well_known_types::any::Any;
 use containerd_shim::util::convert_to_any;
 
+use crate::cgroup::Cgroups;
+
 /// The container's metrics, as the message of the machine's cgroup version.
 pub(super) fn metrics(pid: u32) -> containerd_shim::Result<Any> {
     let cgroup = get_cgroup(pid)?;
@@ -21,9 +23,8 @@ pub(super) fn metrics(pid: u32) -> containerd_shim::Result<Any> {
 
 /// Adds what the library leaves out for version 1: CPU time, which another controller has there, and the limits of memory.
 fn complete(metrics: &mut Metrics, pid: u32) {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return };
-    let root = Path::new("/sys/fs/cgroup");
-    if let Some(folder) = locate(&text, root, "cpuacct") {
+    let Ok(cgroups) = Cgroups::of(pid) else { return };
+    if let Some(folder) = cgroups.v1("cpuacct") {
         let usage = metrics.cpu.mut_or_insert_default().usage.mut_or_insert_default();
         usage.total = number(&folder.join("cpuacct.usage"));
         usage.user = number(&folder.join("cpuacct.usage_user"));
@@ -31,7 +32,7 @@ fn complete(metrics: &mut Metrics, pid: u32) {
         let each = std::fs::read_to_string(folder.join("cpuacct.usage_percpu")).unwrap_or_default();
         usage.per_cpu = each.split_whitespace().filter_map(|number| number.parse().ok()).collect();
     }
-    if let Some(folder) = locate(&text, root, "memory") {
+    if let Some(folder) = cgroups.v1("memory") {
         let memory = metrics.memory.mut_or_insert_default();
         for (entry, prefix) in [(&mut memory.usage, "memory"), (&mut memory.swap, "memory.memsw")] {
             let entry = entry.mut_or_insert_default();
@@ -57,17 +58,6 @@ fn number(file: &Path) -> u64 {
     std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
-/// The folder of a version 1 controller: cgroups(7), /proc/pid/cgroup, `hierarchy:controllers:path` a line. The root is no
-/// container's.
-fn locate(text: &str, root: &Path, controller: &str) -> Option<PathBuf> {
-    text.lines().find_map(|line| {
-        let [_, controllers, path] = line.splitn(3, ':').collect::<Vec<_>>().try_into().ok()?;
-        let path = path.trim_start_matches('/');
-        let is_it = controllers.split(',').any(|name| name == controller) && !path.is_empty();
-        is_it.then(|| root.join(controllers).join(path))
-    })
-}
-
 /// A container's cgroup as far as this file reads it: the folder of the memory controller, which lists processes too.
 #[derive(Debug, Clone)]
 pub(super) struct MemoryCgroup(PathBuf);
@@ -76,21 +66,8 @@ impl MemoryCgroup {
     /// The cgroup that `pid` is in now. Ask while it is known to live: a dead process is in the root of each hierarchy, and
     /// its number may become another's.
     pub(super) fn of(pid: u32) -> Option<Self> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let folder = Self::locate(&text, Path::new("/sys/fs/cgroup"))?;
+        let folder = Cgroups::of(pid).ok()?.memory()?;
         folder.is_dir().then_some(Self(folder))
-    }
-
-    fn locate(text: &str, root: &Path) -> Option<PathBuf> {
-        let unified = || {
-            let path = text.lines().find_map(|line| line.strip_prefix("0::"))?.trim_start_matches('/');
-            (!path.is_empty()).then(|| root.join(path))
-        };
-        // In a mixed set-up version 2 is there as well, without the controller.
-        let v1 = text
-            .lines()
-            .any(|line| line.split(':').nth(1).is_some_and(|names| names.split(',').any(|n| n == "memory")));
-        if v1 { locate(text, root, "memory") } else { unified() }
     }
 
     /// All processes in it.
@@ -113,18 +90,6 @@ impl MemoryCgroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn both_versions_are_found() {
-        let root = Path::new("/r");
-        let v1 = "12:cpu:/x\n5:memory:/docker/abc\n1:name=systemd:/docker/abc\n0::/\n";
-        assert_eq!(MemoryCgroup::locate(v1, root), Some("/r/memory/docker/abc".into()));
-        let v2 = "0::/system.slice/docker-abc.scope\n";
-        assert_eq!(MemoryCgroup::locate(v2, root), Some("/r/system.slice/docker-abc.scope".into()));
-        for nobody in ["", "4:memory:/\n0::/\n", "0::/\n"] {
-            assert_eq!(MemoryCgroup::locate(nobody, root), None);
-        }
-    }
 
     #[test]
     fn oom_kills_are_read_from_either_file() {
