@@ -19,7 +19,11 @@
 //! fails is a test that fails.
 #![forbid(unsafe_code)]
 
+pub mod case;
+pub mod catalog;
+pub mod client;
 pub mod command;
+pub mod command_line;
 pub mod ctr;
 pub mod docker;
 pub mod fat;
@@ -29,4 +33,5 @@ pub mod lab;
 pub mod leaks;
 pub mod refused;
 pub mod report;
+pub mod runner;
 pub mod targets;

@@ -1,0 +1,113 @@
+//! What must be seen of a container.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// What must be seen; what is not said is not looked at, but for the exit code: 0 unless something else is said.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The exit code.
+    #[serde(default)]
+    pub exit: Option<u32>,
+    /// Standard output, exactly.
+    #[serde(default)]
+    pub stdout: Option<String>,
+    /// Texts that standard output has somewhere.
+    #[serde(default)]
+    pub stdout_has: Vec<String>,
+    /// Whole lines that standard output has.
+    #[serde(default)]
+    pub stdout_lines_has: Vec<String>,
+    /// Texts that standard output has nowhere.
+    #[serde(default)]
+    pub stdout_lacks: Vec<String>,
+    /// Standard output is so many bytes of the pattern.
+    #[serde(default)]
+    pub stdout_bytes: Option<usize>,
+    /// Standard error, exactly.
+    #[serde(default)]
+    pub stderr: Option<String>,
+    /// Texts that standard error has somewhere.
+    #[serde(default)]
+    pub stderr_has: Vec<String>,
+    /// Milliseconds from the last kill to the exit, at most.
+    #[serde(default)]
+    pub within_ms: Option<u64>,
+    /// Create fails, and its message has all of these.
+    #[serde(default)]
+    pub refused: Option<Vec<String>>,
+    /// The task's events, all of them in this order.
+    #[serde(default)]
+    pub events: Option<Vec<String>>,
+    /// Whether the kernel killed for memory, and containerd told so.
+    #[serde(default)]
+    pub oom: Option<bool>,
+    /// Texts of the shim's log lines.
+    #[serde(default)]
+    pub log_has: Vec<String>,
+    /// The engine that ran.
+    #[serde(default)]
+    pub took_engine: Option<String>,
+    /// What single targets do otherwise.
+    #[serde(default)]
+    pub on: BTreeMap<String, Expect>,
+    /// Why a target does otherwise, with a reference.
+    #[serde(default)]
+    pub because: Option<String>,
+}
+
+impl Expect {
+    /// What holds on a target: what is said of it alone before what is said of all. One that refuses shows nothing else,
+    /// and one whose stream is another's is not asked for the common one.
+    pub fn on(&self, target: &str) -> Self {
+        let Some(own) = self.on.get(target) else { return Self { on: BTreeMap::new(), ..self.clone() } };
+        if own.refused.is_some() {
+            return own.clone();
+        }
+        let mut all = Self { on: BTreeMap::new(), because: own.because.clone(), ..self.clone() };
+        all.exit = own.exit.or(all.exit);
+        if own.says_stdout() {
+            all.stdout.clone_from(&own.stdout);
+            all.stdout_has.clone_from(&own.stdout_has);
+            all.stdout_lines_has.clone_from(&own.stdout_lines_has);
+            all.stdout_lacks.clone_from(&own.stdout_lacks);
+            all.stdout_bytes = own.stdout_bytes;
+        }
+        if own.stderr.is_some() || !own.stderr_has.is_empty() {
+            all.stderr.clone_from(&own.stderr);
+            all.stderr_has.clone_from(&own.stderr_has);
+        }
+        if !own.log_has.is_empty() {
+            all.log_has.clone_from(&own.log_has);
+        }
+        all.within_ms = own.within_ms.or(all.within_ms);
+        all.events = own.events.clone().or(all.events);
+        all.oom = own.oom.or(all.oom);
+        all.took_engine = own.took_engine.clone().or(all.took_engine);
+        // Where the others refuse and this one does not, what it shows is its own.
+        all.refused = None;
+        all
+    }
+
+    /// Whether anything is said of standard output.
+    pub fn says_stdout(&self) -> bool {
+        self.stdout.is_some()
+            || self.stdout_bytes.is_some()
+            || !(self.stdout_has.is_empty() && self.stdout_lines_has.is_empty() && self.stdout_lacks.is_empty())
+    }
+
+    /// Every text in it that may hold the guest's path.
+    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let lists = [
+            &mut self.stdout_has,
+            &mut self.stdout_lines_has,
+            &mut self.stdout_lacks,
+            &mut self.stderr_has,
+            &mut self.log_has,
+        ];
+        let lists = lists.into_iter().flatten();
+        lists.chain(self.refused.iter_mut().flatten()).chain(&mut self.stdout).chain(&mut self.stderr)
+    }
+}

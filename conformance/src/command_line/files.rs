@@ -1,0 +1,40 @@
+//! Reports as files.
+
+use std::path::PathBuf;
+
+use crate::report::{Report, html, json, junit, markdown};
+
+/// Which reports are written, and where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Files {
+    /// Write all that was seen to this file, in JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a JUnit report, which CI systems read, to this file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write the matrix to this file, in Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Write one page with matrix, filters and failures to this file, in HTML
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl Files {
+    /// Writes those that were asked for.
+    pub(super) fn write(&self, report: &Report) -> Result<(), String> {
+        let forms = [
+            (&self.json, json::write as fn(&Report) -> String),
+            (&self.junit, junit::write),
+            (&self.markdown, markdown::write),
+            (&self.html, html::write),
+        ];
+        for (path, form) in forms {
+            if let Some(path) = path {
+                std::fs::write(path, form(report)).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+}

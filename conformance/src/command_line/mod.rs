@@ -1,0 +1,69 @@
+//! The command `multiwasm-conformance`: what users type, and what they read.
+//!
+//! # Layout
+//!
+//! - [`run`]: runs cases. [`list`]: shows them. [`report`]: writes reports of earlier runs.
+//! - [`progress`]: how far a run is. [`summary`]: what became of it, for a terminal. [`files`]: reports as files.
+
+mod files;
+mod list;
+mod progress;
+mod report;
+mod run;
+mod summary;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::catalog::{Catalog, CatalogError};
+
+/// Run the same container images on every WebAssembly engine, and on other runtimes, under a real containerd.
+#[derive(Debug, Parser)]
+#[command(name = "multiwasm-conformance", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Take cases and guests from this folder (with `cases` and `guests` in it), not those of the command itself
+    #[arg(long, global = true, value_name = "DIR")]
+    from: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Args),
+    List(list::Args),
+    Report(report::Args),
+}
+
+/// Nothing came of it: wrong usage, or what is needed is not there.
+const NO_RESULT: u8 = 2;
+
+/// What a verb ends with: whether all is well, or why there is no result.
+type Ended = Result<bool, Box<dyn std::error::Error>>;
+
+/// Reads the arguments, does what they say. 0: all is well, 1: cases failed, 2: there is no result.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = match &cli.verb {
+        Verb::Run(args) => catalog(cli.from.as_ref()).map_err(Into::into).and_then(|catalog| run::run(&catalog, args)),
+        Verb::List(args) => {
+            catalog(cli.from.as_ref()).map_err(Into::into).and_then(|catalog| list::list(&catalog, args))
+        }
+        Verb::Report(args) => report::report(args),
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("multiwasm-conformance: {error}");
+            ExitCode::from(NO_RESULT)
+        }
+    }
+}
+
+fn catalog(from: Option<&PathBuf>) -> Result<Arc<Catalog>, CatalogError> {
+    from.map_or_else(Catalog::embedded, |folder| Catalog::read(folder)).map(Arc::new)
+}

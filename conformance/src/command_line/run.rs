@@ -1,0 +1,92 @@
+//! `multiwasm-conformance run`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::files::Files;
+use super::progress::Progress;
+use super::{Ended, summary};
+use crate::catalog::Catalog;
+use crate::report::count::Counts;
+use crate::report::{Report, Timestamp, model};
+use crate::runner::select::Filter;
+use crate::runner::suite::{self, Plan};
+use crate::runner::target::Target;
+
+/// Run cases and show which engine does what; ends with 1 if a case fails
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// containerd's socket; unless given, the one that CONTAINERD_ADDRESS names, or /run/containerd/containerd.sock
+    #[arg(long, value_name = "ADDRESS")]
+    containerd: Option<PathBuf>,
+    /// containerd's log file, where it has one: failures then show what was logged, and cases about the log are looked at
+    #[arg(long, value_name = "FILE")]
+    containerd_log: Option<PathBuf>,
+    /// Run on this (wasmtime, wasmedge, wasmer, native, runc), as often as wanted; all five where neither this nor
+    /// --runtime is given
+    #[arg(long, value_name = "NAME", value_parser = engine)]
+    engine: Vec<Target>,
+    /// Run on the runtime of this name, io.containerd.wasmtime.v1 for one, as often as wanted
+    #[arg(long, value_name = "NAME")]
+    runtime: Vec<String>,
+    /// Only cases of this name, a pattern with `*`, or part of a name, as often as wanted
+    #[arg(long, value_name = "PATTERN")]
+    case: Vec<String>,
+    /// Containers at once; twice the processors unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Seconds for a case at most, even if the case itself allows more
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    files: Files,
+    /// Show nothing but failures and the result
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Where containerd listens unless somebody says otherwise.
+const USUAL: &str = "/run/containerd/containerd.sock";
+
+/// The path that a variable names; a lab sets them.
+fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn engine(name: &str) -> Result<Target, String> {
+    Target::named(name).ok_or_else(|| format!("there is {}; other runtimes go by --runtime", Target::NAMES.join(", ")))
+}
+
+pub(super) fn run(catalog: &Arc<Catalog>, args: &Args) -> Ended {
+    let mut targets = args.engine.clone();
+    targets.extend(args.runtime.iter().map(|name| Target::runtime(name)));
+    if targets.is_empty() {
+        targets = Target::NAMES.iter().filter_map(|name| Target::named(name)).collect();
+    }
+    let mut names = std::collections::BTreeSet::new();
+    targets.retain(|target| names.insert(target.name.clone()));
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let plan = Plan {
+        containerd: args.containerd.clone().or_else(|| named("CONTAINERD_ADDRESS")).unwrap_or_else(|| USUAL.into()),
+        log: args.containerd_log.clone().or_else(|| named("MULTIWASM_LAB_LOG")),
+        targets,
+        filter: Filter::new(&args.case, catalog)?,
+        jobs: args.jobs.map_or(2 * processors, usize::from),
+        timeout: args.timeout.map(Duration::from_secs),
+    };
+    let progress = Progress::new(args.quiet);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = runtime.block_on(suite::run(catalog, &plan, &progress))?;
+    progress.end();
+    let good = Counts::of(&run.cells).failed == 0;
+    let report = Report {
+        schema: model::SCHEMA,
+        made: Timestamp::now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        runs: vec![run],
+    };
+    args.files.write(&report)?;
+    print!("{}", summary::of(&report));
+    Ok(good)
+}

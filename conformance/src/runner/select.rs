@@ -1,0 +1,73 @@
+//! Which cases run on which targets.
+
+use globset::{Glob, GlobMatcher};
+
+use super::target::Target;
+use crate::case::Case;
+use crate::catalog::Catalog;
+
+/// A filter is no pattern.
+#[derive(Debug, thiserror::Error)]
+#[error("--case {pattern}: {reason}")]
+pub struct FilterError {
+    pattern: String,
+    reason: String,
+}
+
+/// Cases by their names: a whole name, a glob where there is a `*`, `?` or `[`, else a part of names.
+#[derive(Debug, Default)]
+pub struct Filter(Vec<Pattern>);
+
+#[derive(Debug)]
+enum Pattern {
+    Whole(String),
+    Glob(GlobMatcher),
+    Part(String),
+}
+
+impl Filter {
+    /// Those that any of the patterns names; all where there is none.
+    ///
+    /// # Errors
+    /// A pattern is none.
+    pub fn new(patterns: &[String], catalog: &Catalog) -> Result<Self, FilterError> {
+        let pattern = |text: &String| {
+            if catalog.cases().any(|case| case.full_name() == *text) {
+                Ok(Pattern::Whole(text.clone()))
+            } else if text.contains(['*', '?', '[']) {
+                let glob = Glob::new(text)
+                    .map_err(|error| FilterError { pattern: text.clone(), reason: error.kind().to_string() })?;
+                Ok(Pattern::Glob(glob.compile_matcher()))
+            } else {
+                Ok(Pattern::Part(text.clone()))
+            }
+        };
+        patterns.iter().map(pattern).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether it names this case.
+    pub fn takes(&self, case: &Case) -> bool {
+        let name = case.full_name();
+        let takes = |pattern: &Pattern| match pattern {
+            Pattern::Whole(whole) => name == *whole,
+            Pattern::Glob(glob) => glob.is_match(&name),
+            Pattern::Part(part) => name.contains(part.as_str()),
+        };
+        self.0.is_empty() || self.0.iter().any(takes)
+    }
+}
+
+/// Whether a case is one for this target at all: another has no cell.
+pub fn applies(case: &Case, target: &Target, catalog: &Catalog) -> bool {
+    let has_twin = !catalog.guest(&case.guest).twin.is_empty();
+    match &case.targets {
+        Some(words) => words.iter().any(|word| target.is(word)) && (has_twin || !target.native),
+        None => has_twin || !target.native,
+    }
+}
+
+/// The command that runs one cell alone.
+pub fn alone(case: &Case, target: &Target) -> String {
+    let on = if Target::named(&target.name).is_some() { "--engine" } else { "--runtime" };
+    format!("multiwasm-conformance run {on} {} --case {}", target.name, case.full_name())
+}
