@@ -281,6 +281,63 @@ impl Facts {
     pub fn exports_function(&self, name: &str) -> bool {
         self.exports.iter().any(|export| export.kind == "func" && export.name == name)
     }
+
+    /// What is missing to call `function`; or, where it is none, to run as a command: `_start` of a module,
+    /// `wasi:cli/run` of a component.
+    pub fn lacks(&self, function: Option<&str>) -> Option<String> {
+        let wanted = match (function, self.kind) {
+            (Some(name), _) => name,
+            (None, Kind::Module) => COMMAND,
+            (None, Kind::Component) => {
+                let is_command = |export: &Export| export.name.split('@').next() == Some(COMPONENT_COMMAND);
+                let lacks = !self.exports.iter().any(is_command);
+                let exported = listed(self.exports.iter().map(|export| export.name.as_str()));
+                return lacks
+                    .then(|| format!("is no command, it does not export {COMPONENT_COMMAND}: it exports {exported}"));
+            }
+        };
+        let functions = self.exports.iter().filter(|export| export.kind == "func").map(|export| export.name.as_str());
+        (!self.exports_function(wanted))
+            .then(|| format!("exports no function {wanted}: it exports {}", listed(functions)))
+    }
+
+    /// The import that an engine's message is about, which names it as `module::name`.
+    pub fn import_in(&self, message: &str) -> Option<&Import> {
+        let named = |import: &&Import| match import.name.as_str() {
+            "" => message.contains(&import.module),
+            name => message.contains(&format!("{}::{name}", import.module)),
+        };
+        // `env::f` is found in a message about `env::ff` too.
+        self.imports.iter().filter(named).max_by_key(|import| import.module.len() + import.name.len())
+    }
+}
+
+/// The export by which a module is run as a command.
+const COMMAND: &str = "_start";
+
+/// The interface by which a component is run as a command, without its version.
+const COMPONENT_COMMAND: &str = "wasi:cli/run";
+
+/// Names for a message, the first few.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 8;
+    let names: Vec<_> = names.collect();
+    match names.len() {
+        0 => "none at all".to_owned(),
+        number if number > MOST => format!("{} and {} more", names[..MOST].join(", "), number - MOST),
+        _ => names.join(", "),
+    }
+}
+
+impl fmt::Display for Import {
+    /// `the function env::f`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.kind == "func" { "function" } else { self.kind };
+        match self.name.as_str() {
+            "" => write!(f, "the {kind} {}", self.module),
+            name => write!(f, "the {kind} {}::{name}", self.module),
+        }
+    }
 }
 
 fn kind_of_type(ty: TypeRef) -> &'static str {
@@ -350,6 +407,36 @@ mod tests {
         let names: Vec<_> = facts.imports.iter().map(|import| (import.module.as_str(), import.kind)).collect();
         assert_eq!(names, [("wasi:cli/environment@0.2.0", "instance"), ("f", "func")]);
         assert_eq!(facts.exports, [Export { name: "wasi:cli/run@0.2.0".into(), kind: "instance" }]);
+    }
+
+    #[test]
+    fn what_is_lacking_is_named_with_what_there_is() {
+        let facts = Module::read(&wat(MODULE)).unwrap();
+        assert_eq!(facts.lacks(None), None);
+        assert_eq!(facts.lacks(Some("t")).unwrap(), "exports no function t: it exports _start");
+        let empty = Module::read(&wat("(module)")).unwrap();
+        assert_eq!(empty.lacks(None).unwrap(), "exports no function _start: it exports none at all");
+        let many: String = (0..10).map(|number| format!(r#"(func (export "f{number}"))"#)).collect();
+        let many = Module::read(&wat(&format!("(module {many})"))).unwrap();
+        assert!(many.lacks(Some("x")).unwrap().ends_with("f0, f1, f2, f3, f4, f5, f6, f7 and 2 more"));
+
+        let component = |export: &str| {
+            let text = format!(r#"(component (instance $i) (export "{export}" (instance $i)))"#);
+            Module::read(&wat(&text)).unwrap()
+        };
+        assert_eq!(component("wasi:cli/run@0.2.6").lacks(None), None);
+        let words = component("wasi:http/incoming-handler@0.2.0").lacks(None).unwrap();
+        assert!(words.contains("wasi:cli/run") && words.ends_with("wasi:http/incoming-handler@0.2.0"), "{words}");
+    }
+
+    #[test]
+    fn the_import_of_a_message_is_found() {
+        let facts =
+            Module::read(&wat(r#"(module (import "env" "f" (func)) (import "env" "ff" (global i32)))"#)).unwrap();
+        let found = |message| facts.import_in(message).map(ToString::to_string);
+        assert_eq!(found("nobody offers the import env::f here").as_deref(), Some("the function env::f"));
+        assert_eq!(found("imports env::ff, alas").as_deref(), Some("the global env::ff"));
+        assert_eq!(found("something else"), None);
     }
 
     #[test]

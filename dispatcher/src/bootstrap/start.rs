@@ -62,6 +62,7 @@ pub(super) fn start(params: Params) -> Result<(), StartError> {
         Bound::Taken => answer(&params.bundle, &socket),
         Bound::New(listener) => {
             let preset = Preset::new(config, params.alias.clone(), annotations);
+            let preset = preset.with_containerd(params.grpc_address.clone());
             // SAFETY: this process has one thread: neither the parser nor the configuration starts any.
             match unsafe { fork() }.map_err(StartError::Fork) {
                 Ok(ForkResult::Child) => serve(listener, params, socket, preset),

@@ -65,6 +65,13 @@ pub enum EntryError {
     },
 }
 
+impl EntryError {
+    /// Whether this only says that the root file system does not hold the entrypoint, so that it may be elsewhere.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NoArgs | Self::Missing { .. } | Self::Unusable { source: LookupError::Folder, .. })
+    }
+}
+
 /// An entrypoint that was found.
 #[derive(Debug)]
 pub struct Entry {
@@ -85,7 +92,7 @@ impl Entry {
     /// rootfs and the sources of the specification's bind mounts. Relative sources of those start at `bundle`.
     ///
     /// # Errors
-    /// [`EntryError`]; only [`EntryError::Missing`] means that the rootfs does not hold it.
+    /// [`EntryError`]; of some [`EntryError::is_absence`] says that the rootfs does not hold it.
     pub fn find(bundle: &Path, rootfs: &Path, spec: &Spec) -> Result<Self, EntryError> {
         let process = spec.process().as_ref().ok_or(EntryError::NoArgs)?;
         let name = process.args().iter().flatten().next().filter(|name| !name.is_empty()).ok_or(EntryError::NoArgs)?;
@@ -183,7 +190,7 @@ impl Deref for Content {
 
 /// File and function that `name` may mean, the longest file first: functions have `#` in their names more often
 /// (`wasi:cli/run@0.2.0#run`), but only a look can tell.
-fn readings(name: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+pub(crate) fn readings(name: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let split = name.rmatch_indices('#').map(|(at, _)| (&name[..at], Some(&name[at + 1..])));
     std::iter::once((name, None)).chain(split).filter(|(file, _)| !file.is_empty())
 }

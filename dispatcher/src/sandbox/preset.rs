@@ -18,6 +18,8 @@ pub struct Preset {
     alias: Option<String>,
     /// What the command `multiwasm` was told; a shim never is.
     command_line: Option<EngineChoice>,
+    /// The gRPC address of the containerd that containers come from; none without a daemon.
+    containerd: Option<String>,
     /// Those of the first container of the group: what it asks for is worth loading.
     annotations: HashMap<String, String>,
     engines: RefCell<HashMap<(String, Optimize), LoadedEngine>>,
@@ -26,13 +28,24 @@ pub struct Preset {
 impl Preset {
     /// A preset with no engine loaded yet.
     pub fn new(config: Config, alias: Option<String>, annotations: HashMap<String, String>) -> Self {
-        Self { config, alias, command_line: None, annotations, engines: RefCell::default() }
+        Self { config, alias, command_line: None, containerd: None, annotations, engines: RefCell::default() }
     }
 
     /// With an engine that overrides all other sources.
     #[must_use]
     pub fn with_engine(self, command_line: Option<EngineChoice>) -> Self {
         Self { command_line, ..self }
+    }
+
+    /// With the gRPC address of the containerd that containers come from.
+    #[must_use]
+    pub fn with_containerd(self, address: String) -> Self {
+        Self { containerd: Some(address).filter(|address| !address.is_empty()), ..self }
+    }
+
+    /// The gRPC address of the containerd that containers come from.
+    pub(super) fn containerd(&self) -> Option<&str> {
+        self.containerd.as_deref()
     }
 
     /// What the command line says.

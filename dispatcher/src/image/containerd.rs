@@ -1,0 +1,108 @@
+//! The container's image, and its content, over containerd's gRPC.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use containerd_client::Client;
+use containerd_client::services::v1::{GetContainerRequest, GetImageRequest, ReadContentRequest};
+use containerd_client::tonic::metadata::{Ascii, MetadataValue};
+use containerd_client::tonic::{Code, Request, Status};
+use oci_spec::image::{Descriptor, Digest, MediaType};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use super::content::Store;
+use super::{ImageError, Origin};
+
+/// How long containerd may take for an answer, or for the next part of one. It waits for this shim meanwhile, so an answer
+/// that does not come must not be waited for.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A connection to containerd, driven by the caller's thread alone.
+pub(super) struct Containerd<'a> {
+    origin: &'a Origin<'a>,
+    namespace: MetadataValue<Ascii>,
+    client: Client,
+    runtime: Runtime,
+}
+
+impl<'a> Containerd<'a> {
+    /// Connects.
+    pub(super) fn connect(origin: &'a Origin<'a>) -> Result<Self, ImageError> {
+        let failed = |reason: &dyn Display| unanswered(origin, reason);
+        let namespace = origin.namespace.parse().map_err(|error| failed(&error))?;
+        let runtime =
+            Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| failed(&error))?;
+        let path = origin.address.strip_prefix("unix://").unwrap_or(origin.address);
+        let connected = runtime.block_on(async { timeout(ANSWER, Client::from_path(path)).await });
+        let client = connected.map_err(|_| failed(&LATE))?.map_err(|error| failed(&crate::causes::chain(&error)))?;
+        Ok(Self { origin, namespace, client, runtime })
+    }
+
+    /// The name of the container's image, and what it stands for.
+    pub(super) fn image(&self) -> Result<(String, Descriptor), ImageError> {
+        let Origin { namespace, id, .. } = *self.origin;
+        let none = || ImageError::NoImage { id: id.to_owned(), namespace: namespace.to_owned() };
+        let request = self.request(GetContainerRequest { id: id.to_owned() });
+        let found = self.ask(async { self.client.containers().get(request).await })?;
+        let image = found.and_then(|found| found.into_inner().container).map(|container| container.image);
+        let image = image.filter(|image| !image.is_empty()).ok_or_else(none)?;
+
+        let gone = || ImageError::Gone { image: image.clone(), id: id.to_owned(), namespace: namespace.to_owned() };
+        let request = self.request(GetImageRequest { name: image.clone() });
+        let found = self.ask(async { self.client.images().get(request).await })?;
+        let target = found.and_then(|found| found.into_inner().image?.target).ok_or_else(gone)?;
+        let digest = Digest::try_from(target.digest.as_str());
+        let digest = digest.map_err(|error| unanswered(self.origin, &format_args!("image {image}: {error}")))?;
+        let size = u64::try_from(target.size).unwrap_or_default();
+        Ok((image, Descriptor::new(MediaType::from(target.media_type.as_str()), size, digest)))
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("containerd-namespace", self.namespace.clone());
+        request
+    }
+
+    /// Waits for an answer; none where containerd has no such thing.
+    fn ask<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<Option<T>, ImageError> {
+        match self.runtime.block_on(async { timeout(ANSWER, call).await }) {
+            Ok(Ok(answer)) => Ok(Some(answer)),
+            Ok(Err(status)) if status.code() == Code::NotFound => Ok(None),
+            Ok(Err(status)) => Err(unanswered(self.origin, &status.message())),
+            Err(_) => Err(unanswered(self.origin, &LATE)),
+        }
+    }
+
+    async fn content(&self, digest: &str, most: u64) -> Result<Vec<u8>, Status> {
+        let late = |_| Status::deadline_exceeded(LATE);
+        let request = self.request(ReadContentRequest { digest: digest.to_owned(), offset: 0, size: 0 });
+        let mut client = self.client.content();
+        let mut parts = timeout(ANSWER, client.read(request)).await.map_err(late)??.into_inner();
+        let mut bytes = Vec::with_capacity(most as usize);
+        while let Some(part) = timeout(ANSWER, parts.message()).await.map_err(late)?? {
+            let room = (most as usize + 1).saturating_sub(bytes.len());
+            bytes.extend_from_slice(&part.data[..part.data.len().min(room)]);
+            if bytes.len() as u64 > most {
+                break;
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+const LATE: &str = "no answer for half a minute";
+
+fn unanswered(origin: &Origin<'_>, reason: &dyn Display) -> ImageError {
+    ImageError::Containerd { address: origin.address.to_owned(), reason: reason.to_string() }
+}
+
+impl Store for Containerd<'_> {
+    fn read(&self, digest: &str, most: u64) -> Result<Option<Vec<u8>>, String> {
+        match self.runtime.block_on(self.content(digest, most)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status.message().to_owned()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Why an image gives no module.
+
+use crate::module::EntryKind;
+
+/// Why a container's image gives no module.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// containerd can't be asked.
+    #[error("containerd at {address} can't be asked for the container's image: {reason}")]
+    Containerd {
+        /// The socket.
+        address: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// containerd does not know the container, or the container has no image.
+    #[error(
+        "containerd has no image on record for container {id} of namespace {namespace} (Docker records one where it uses \
+         the containerd image store)"
+    )]
+    NoImage {
+        /// The container.
+        id: String,
+        /// containerd's namespace.
+        namespace: String,
+    },
+    /// The image has been removed.
+    #[error("image {image} of container {id} is not in namespace {namespace} of containerd any more: pull it again")]
+    Gone {
+        /// By name.
+        image: String,
+        /// The container.
+        id: String,
+        /// containerd's namespace.
+        namespace: String,
+    },
+    /// It is there.
+    #[error("image {image}: {problem}")]
+    Unusable {
+        /// By name.
+        image: String,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+}
+
+/// What is wrong with an image; `what` is index, manifest or layer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The content store has not got it.
+    #[error("{what} {digest} is not in containerd's content store: pull the image again, for platform wasi/wasm")]
+    Missing {
+        /// A part of the image.
+        what: &'static str,
+        /// Its digest.
+        digest: String,
+    },
+    /// The content store does not hand it over.
+    #[error("{what} {digest} can't be read from containerd's content store: {reason}")]
+    Unreadable {
+        /// A part of the image.
+        what: &'static str,
+        /// Its digest.
+        digest: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It is too large.
+    #[error("{what} {digest} has {len} bytes, at most {most} are read")]
+    TooLarge {
+        /// A part of the image.
+        what: &'static str,
+        /// Its digest.
+        digest: String,
+        /// Bytes by its descriptor.
+        len: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// A digest of another kind.
+    #[error(
+        "{what} {digest} has no sha256 digest, and no other is checked here: publish the image with sha256 digests"
+    )]
+    Algorithm {
+        /// A part of the image.
+        what: &'static str,
+        /// Its digest.
+        digest: String,
+    },
+    /// Not the bytes that the descriptor means.
+    #[error("{what} {digest} is damaged: {found}; remove the image and pull it again")]
+    Damaged {
+        /// A part of the image.
+        what: &'static str,
+        /// Its digest.
+        digest: String,
+        /// How it differs.
+        found: String,
+    },
+    /// Not what the image specification asks for.
+    #[error("{what} {digest} can't be read: {reason}")]
+    Malformed {
+        /// A part of the image.
+        what: &'static str,
+        /// Its digest.
+        digest: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No manifest for WebAssembly.
+    #[error(
+        "index {digest} has no manifest for WebAssembly: wanted platform wasi/wasm, wasi/wasm32, wasip1/wasm or \
+         wasip2/wasm, found {found}"
+    )]
+    NoManifest {
+        /// The index.
+        digest: String,
+        /// The platforms that it has.
+        found: String,
+    },
+    /// No layer that is a module.
+    #[error(
+        "manifest {digest} has no WebAssembly layer: wanted media type {wanted}, found {found} with config {config}; \
+         publish the module as a layer of one of these types, or in an ordinary image"
+    )]
+    NoModule {
+        /// The manifest.
+        digest: String,
+        /// The media types that are taken.
+        wanted: String,
+        /// Those that there are.
+        found: String,
+        /// The config's.
+        config: String,
+    },
+    /// A layer that is not what its media type says.
+    #[error("layer {digest} is no WebAssembly module or component, though it says so: it is {found}")]
+    NotWasm {
+        /// The layer.
+        digest: String,
+        /// What it is.
+        found: EntryKind,
+    },
+    /// Many modules, and which one is meant is not said.
+    #[error(
+        "manifest {digest} has several WebAssembly layers ({layers}), and the entrypoint {asked:?} names none or more than \
+         one of them: give one of these names as entrypoint"
+    )]
+    Unclear {
+        /// The manifest.
+        digest: String,
+        /// Their names.
+        layers: String,
+        /// `process.args[0]`.
+        asked: String,
+    },
+}
