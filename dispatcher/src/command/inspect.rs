@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{Ended, print_json};
+use super::{Ended, file_and_function, print_json};
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::module::{EntryKind, Export, FIRST_BYTES, Facts, Import, Module};
@@ -18,7 +18,7 @@ use crate::selection::{Inputs, select};
 /// Show what a module is, what it imports, and which engine `auto` takes for it and why
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A WebAssembly module or component
+    /// A WebAssembly module or component; `FILE#FUNCTION` to see whether that function can be called
     file: PathBuf,
     /// Answer in JSON
     #[arg(long)]
@@ -39,6 +39,9 @@ enum InspectError {
 #[derive(Debug, Serialize)]
 struct Report {
     file: PathBuf,
+    /// The function that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
     /// `module`, `component`, or what else the file is.
     kind: String,
     /// Bytes.
@@ -55,15 +58,15 @@ struct Report {
 
 /// Ends with 1 if the file is none that would be run.
 pub(super) fn run(args: &Args) -> Ended {
-    let path = &args.file;
-    let bytes = fs::read(path).map_err(|reason| InspectError::Unreadable { path: path.clone(), reason })?;
-    let report = match EntryKind::of_file(path, &bytes[..bytes.len().min(FIRST_BYTES)]) {
+    let (path, function) = file_and_function(&args.file);
+    let bytes = fs::read(&path).map_err(|reason| InspectError::Unreadable { path: path.clone(), reason })?;
+    let report = match EntryKind::of_file(&path, &bytes[..bytes.len().min(FIRST_BYTES)]) {
         EntryKind::Wasm => {
             let facts = Module::read(&bytes).map_err(|reason| InspectError::Torn { path: path.clone(), reason })?;
-            of_module(args, bytes.len(), facts)?
+            of_module(path, function, bytes.len(), facts)?
         }
-        EntryKind::WasmText => return Err(InspectError::Text { path: path.clone() }.into()),
-        kind => of_other(args, bytes.len(), kind),
+        EntryKind::WasmText => return Err(InspectError::Text { path }.into()),
+        kind => of_other(path, function, bytes.len(), kind),
     };
     if args.json {
         print_json(&report)?;
@@ -76,14 +79,15 @@ pub(super) fn run(args: &Args) -> Ended {
 
 const NATIVE: &str = "no engine: a native program, which runs as in any container";
 
-fn of_other(args: &Args, size: usize, kind: EntryKind) -> Report {
+fn of_other(file: PathBuf, function: Option<String>, size: usize, kind: EntryKind) -> Report {
     let reason = match kind {
         EntryKind::Elf | EntryKind::Script => NATIVE,
         EntryKind::Precompiled(_) => "no engine: native code in place of a module is not run",
         _ => "no engine: nothing that can be run",
     };
     Report {
-        file: args.file.clone(),
+        file,
+        function,
         kind: kind.to_string(),
         size: size as u64,
         imports: Vec::new(),
@@ -94,18 +98,26 @@ fn of_other(args: &Args, size: usize, kind: EntryKind) -> Report {
     }
 }
 
-fn of_module(args: &Args, size: usize, facts: Facts) -> Result<Report, crate::config::ConfigError> {
+fn of_module(
+    file: PathBuf,
+    function: Option<String>,
+    size: usize,
+    facts: Facts,
+) -> Result<Report, crate::config::ConfigError> {
     let config = Config::load(None)?;
     let engines = Engines::of(&config);
-    let file = args.file.display().to_string();
-    let inputs = Inputs { file: &file, order: &config.order, ..Inputs::default() };
+    let name = file.display().to_string();
+    let inputs = Inputs { file: &name, order: &config.order, ..Inputs::default() };
     let choice = select(&inputs, Some(&facts), &engines.names(), |name| engines.capabilities(name));
-    let (engine, reason) = match choice {
-        Ok(choice) => (Some(choice.engine), choice.reason),
-        Err(error) => (None, error.to_string()),
+    let lacks = function.as_deref().and_then(|function| facts.lacks(Some(function)));
+    let (engine, reason) = match (choice, lacks) {
+        (Ok(_), Some(lacks)) => (None, format!("the {} {lacks}", facts.kind)),
+        (Ok(choice), None) => (Some(choice.engine), choice.reason),
+        (Err(error), _) => (None, error.to_string()),
     };
     Ok(Report {
-        file: args.file.clone(),
+        file,
+        function,
         kind: facts.kind.to_string(),
         size: size as u64,
         imports: facts.imports,
@@ -122,6 +134,7 @@ fn readable(report: &Report) -> String {
         ("kind", report.kind.clone()),
         ("size", format!("{} bytes", report.size)),
     ];
+    lines.extend(report.function.iter().map(|function| ("function", function.clone())));
     for (number, group) in grouped(&report.imports).into_iter().enumerate() {
         lines.push((if number == 0 { "imports" } else { "" }, group));
     }
@@ -162,9 +175,26 @@ mod tests {
     }
 
     #[test]
+    fn a_function_is_looked_for() {
+        let text = r#"(module (func (export "_start")) (func (export "serve")))"#;
+        let report = |function: &str| {
+            let facts = Module::read(&wat::parse_str(text).unwrap()).unwrap();
+            of_module("/app.wasm".into(), Some(function.to_owned()), 1, facts).unwrap()
+        };
+        let lacking = report("server");
+        // Where no engine is installed, that is the reason in any case.
+        if !Engines::of(&Config::load(None).unwrap()).names().is_empty() {
+            assert_eq!(lacking.reason, "the module exports no function server: it exports _start, serve");
+            assert!(report("serve").engine.is_some());
+        }
+        assert_eq!((lacking.engine, lacking.function.as_deref()), (None, Some("server")));
+    }
+
+    #[test]
     fn a_report_reads_well() {
         let report = Report {
             file: "/app.wasm".into(),
+            function: Some("serve".into()),
             kind: "module".into(),
             size: 42,
             imports: vec![Import { module: "env".into(), name: "f".into(), kind: "func" }],
@@ -178,6 +208,7 @@ mod tests {
             "file         /app.wasm\n\
              kind         module\n\
              size         42 bytes\n\
+             function     serve\n\
              imports      env: f\n\
              native code  in custom section wasmedge: not run, unless allow_native_code is set in the config file\n\
              auto takes   wasmer\n\

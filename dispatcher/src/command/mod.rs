@@ -11,6 +11,7 @@ mod run;
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -55,6 +56,14 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// `FILE#FUNCTION`, unless there is a file of just that name.
+fn file_and_function(file: &Path) -> (PathBuf, Option<String>) {
+    match file.to_str().and_then(|text| text.rsplit_once('#')) {
+        Some((path, function)) if !file.exists() && !function.is_empty() => (path.into(), Some(function.to_owned())),
+        _ => (file.to_owned(), None),
+    }
+}
+
 /// Writes an answer as JSON.
 fn print_json(answer: &impl Serialize) -> Result<(), Box<dyn Error>> {
     let mut stdout = io::stdout().lock();
@@ -88,6 +97,12 @@ mod tests {
     #[test]
     fn the_arguments_are_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn functions_are_split_off() {
+        assert_eq!(file_and_function(Path::new("a.wasm#f")), ("a.wasm".into(), Some("f".into())));
+        assert_eq!(file_and_function(Path::new("a.wasm")), ("a.wasm".into(), None));
     }
 
     #[test]
