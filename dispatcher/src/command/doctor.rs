@@ -1,6 +1,7 @@
 //! `multiwasm doctor`: whether this node has what containers need, and what to do where it has not.
 
-use std::ffi::OsString;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 use super::engines::Line;
 use super::{Ended, columns, print_json};
-use crate::config::{Config, DEFAULT_PATH};
+use crate::config::{CACHE_VARIABLE, CONFIG_VARIABLE, Config, DEFAULT_PATH, ENGINE_PATH_VARIABLE, node_file};
 use crate::engines::Engines;
 
 /// The program that containerd looks for on its PATH.
@@ -60,11 +61,12 @@ impl Finding {
 
 /// Ends with 1 if there is a problem.
 pub(super) fn run(args: &Args) -> Ended {
-    let (config, finding) = check_config();
+    let containerd = Containerd::find(&args.address);
+    let (config, finding) = check_config(&containerd);
     let mut findings = vec![finding];
     findings.extend(check_engines(&Engines::of(&config)));
     findings.push(check_cache(&config.cache));
-    findings.extend(check_containerd(&args.address));
+    findings.extend(check_containerd(&args.address, &containerd));
     findings.push(check_cgroups());
     findings.extend([check_openat2(), check_pidfd(), check_subreaper(), check_overlay(), check_root()]);
     if args.json {
@@ -84,12 +86,56 @@ pub(super) fn run(args: &Args) -> Ended {
     Ok(if problem { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// What is known of containerd: shims have its environment, not this command's.
+struct Containerd {
+    /// Whether it answers.
+    listens: io::Result<()>,
+    /// What it was started with.
+    environment: io::Result<HashMap<OsString, OsString>>,
+}
+
+impl Containerd {
+    fn find(address: &Path) -> Self {
+        match UnixStream::connect(address) {
+            Ok(stream) => {
+                let peer = getsockopt(&stream, PeerCredentials).map_err(io::Error::from);
+                Self { listens: Ok(()), environment: peer.and_then(|peer| environment_of(peer.pid())) }
+            }
+            Err(error) => Self { listens: Err(error), environment: Err(io::Error::other("it does not answer")) },
+        }
+    }
+
+    /// A variable of its environment; of this command's, where that can't be read.
+    fn variable(&self, name: &str) -> Option<OsString> {
+        match &self.environment {
+            Ok(environment) => environment.get(OsStr::new(name)).cloned(),
+            Err(_) => std::env::var_os(name),
+        }
+    }
+}
+
+/// The environment that a process was started with.
+fn environment_of(pid: i32) -> io::Result<HashMap<OsString, OsString>> {
+    let environment = fs::read(format!("/proc/{pid}/environ"))?;
+    let variable = |text: &[u8]| {
+        let at = text.iter().position(|byte| *byte == b'=')?;
+        Some((OsString::from_vec(text[..at].to_vec()), OsString::from_vec(text[at + 1..].to_vec())))
+    };
+    Ok(environment.split(|byte| *byte == 0).filter_map(variable).collect())
+}
+
 /// The other checks go on with the defaults where the file is broken.
-fn check_config() -> (Config, Finding) {
-    match Config::load(None) {
+fn check_config(containerd: &Containerd) -> (Config, Finding) {
+    match Config::load_in(|name| containerd.variable(name)) {
         Ok(config) => {
-            let found = if Path::new(DEFAULT_PATH).exists() { "is in order" } else { "is not there: defaults hold" };
-            (config, Finding::new(Verdict::Ok, "config file", format!("{DEFAULT_PATH} {found}")))
+            let path = node_file(|name| containerd.variable(name));
+            let file = if path.exists() { "is in order" } else { "is not there: defaults hold" };
+            let whose = if containerd.environment.is_ok() { "containerd's" } else { "this shell's" };
+            let set =
+                [CONFIG_VARIABLE, ENGINE_PATH_VARIABLE, CACHE_VARIABLE].map(|name| (name, containerd.variable(name)));
+            let set = set.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?.display())));
+            let set = set.fold(String::new(), |set, variable| format!("{set}; {whose} environment has {variable}"));
+            (config, Finding::new(Verdict::Ok, "config file", format!("{} {file}{set}", path.display())))
         }
         Err(error) => (Config::default(), Finding::new(Verdict::Problem, "config file", error.to_string())),
     }
@@ -145,35 +191,22 @@ fn check_cache(cache: &Path) -> Finding {
 }
 
 /// Whether containerd answers on its socket, and finds the shim on the PATH that it was started with.
-fn check_containerd(address: &Path) -> Vec<Finding> {
+fn check_containerd(address: &Path, containerd: &Containerd) -> Vec<Finding> {
     let shown = address.display();
-    let stream = match UnixStream::connect(address) {
-        Ok(stream) => stream,
+    if let Err(error) = &containerd.listens {
+        let found = format!("no answer at {shown}: {error}: start containerd, or name its socket with --address");
+        return vec![Finding::new(Verdict::Warning, "containerd", found)];
+    }
+    let path = containerd.variable("PATH").unwrap_or_default();
+    let shim = match &containerd.environment {
+        Ok(_) => check_shim(&path, "containerd's PATH"),
         Err(error) => {
-            let found = format!("no answer at {shown}: {error}: start containerd, or name its socket with --address");
-            return vec![Finding::new(Verdict::Warning, "containerd", found)];
+            let finding = check_shim(&path, "this shell's PATH");
+            let found = format!("{}; containerd's own PATH can't be read: {error}", finding.found);
+            Finding::new(Verdict::Warning, finding.check, found)
         }
     };
-    let mut findings = vec![Finding::new(Verdict::Ok, "containerd", format!("listens at {shown}"))];
-    let path = getsockopt(&stream, PeerCredentials).map_err(io::Error::from).and_then(|peer| path_of(peer.pid()));
-    findings.push(match path {
-        Ok(path) => check_shim(&path, "containerd's PATH"),
-        Err(error) => {
-            let own = std::env::var_os("PATH").unwrap_or_default();
-            let mut finding = check_shim(&own, "this shell's PATH");
-            finding.verdict = Verdict::Warning;
-            finding.found = format!("{}; containerd's own PATH can't be read: {error}", finding.found);
-            finding
-        }
-    });
-    findings
-}
-
-/// The PATH that a process was started with.
-fn path_of(pid: i32) -> io::Result<OsString> {
-    let environment = fs::read(format!("/proc/{pid}/environ"))?;
-    let path = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"PATH="));
-    path.map(|path| OsString::from_vec(path.to_vec())).ok_or_else(|| io::Error::other("it has none"))
+    vec![Finding::new(Verdict::Ok, "containerd", format!("listens at {shown}")), shim]
 }
 
 fn check_shim(path: &OsString, whose: &str) -> Finding {
@@ -268,6 +301,9 @@ fn check_root() -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -305,13 +341,34 @@ mod tests {
     fn containerds_path_is_that_of_the_listener() {
         let folder = tempfile::tempdir().unwrap();
         let address = folder.path().join("containerd.sock");
-        let silent = check_containerd(&address);
+        let silent = check_containerd(&address, &Containerd::find(&address));
         assert_eq!((silent.len(), silent[0].verdict), (1, Verdict::Warning));
         // The listener is this process, whose PATH has no shim or has one.
         let _listener = std::os::unix::net::UnixListener::bind(&address).unwrap();
-        let findings = check_containerd(&address);
+        let findings = check_containerd(&address, &Containerd::find(&address));
         assert_eq!((findings.len(), findings[0].verdict), (2, Verdict::Ok));
         assert!(findings[1].found.contains("containerd's PATH"), "{}", findings[1].found);
+    }
+
+    #[test]
+    fn shims_have_containerds_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, engines) = (folder.path().join("containerd.sock"), folder.path().join("engines"));
+        // A listener that is a process of its own, as containerd is, with an environment of its own.
+        let script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); sys.stdin.read()";
+        let mut listener = Command::new("python3")
+            .args(["-c", script, address.to_str().unwrap()])
+            .env(ENGINE_PATH_VARIABLE, &engines)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        listener.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let (config, finding) = check_config(&Containerd::find(&address));
+        drop(listener.stdin.take());
+        listener.wait().unwrap();
+        assert_eq!(config.engine_path, [engines]);
+        assert!(finding.found.contains("containerd's environment has MULTIWASM_ENGINE_PATH="), "{}", finding.found);
     }
 
     #[test]

@@ -165,13 +165,29 @@ impl Config {
         Self::load_from(&node_file(|name| std::env::var_os(name)), options)
     }
 
+    /// The node's file as a process with the environment `variable` would read it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_in(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        Self::load_layers(&node_file(&variable), variable, None)
+    }
+
     /// As [`Config::load`], with another file of the node.
     ///
     /// # Errors
     /// As there.
     pub fn load_from(file: &Path, options: Option<(&str, &[u8])>) -> Result<Self, ConfigError> {
+        Self::load_layers(file, |name| std::env::var_os(name), options)
+    }
+
+    fn load_layers(
+        file: &Path,
+        variable: impl Fn(&str) -> Option<OsString>,
+        options: Option<(&str, &[u8])>,
+    ) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        config.take_environment(|name| std::env::var_os(name));
+        config.take_environment(variable);
         let origin = file.display().to_string();
         match std::fs::read_to_string(file) {
             Ok(text) => config.apply(&text, &origin)?,
