@@ -65,8 +65,9 @@ function renderHead() {
     all, differ ? `, ${differ.toLocaleString("en")} ${differ === 1 ? "differs" : "differ"} for a known reason.` : ".",
   ]));
   const minutes = Math.max(1, Math.round(chosenRuns().reduce((sum, run) => sum + run.seconds, 0) / 60));
+  const where = runs.length ? ` on containerd ${listOf(chosenRuns().map((run) => run.label))}` : "";
   byId("facts").replaceChildren(
-    `multiwasm ${report.version} on containerd ${listOf(chosenRuns().map((run) => run.label))}; ` +
+    `multiwasm ${report.version}${where}; ` +
     `${plural(allCases.length, "case")} on ${plural(targets.size, "target")} in ${plural(minutes, "minute")}; ` +
     report.made.replace("T", " ").replace("Z", " UTC"));
 }
@@ -113,7 +114,7 @@ function renderMatrix() {
   byId("unfold").disabled = groups.length === 0;
 
   const head = columns.map((target) => el("th", { scope: "col", title: target.runtime }, el("span", {}, target.name,
-    el("small", {}, [...target.versions].join(", ") || (target.runtime === "io.containerd.runc.v2" ? "" : " ")))));
+    el("small", {}, [...target.versions].join(", ")))));
   byId("matrix").tHead.replaceChildren(el("tr", {}, el("th", { scope: "col" }, "area"), head));
   const rows = [];
   for (const area of groups) {
@@ -173,7 +174,7 @@ function summary(tests, target) {
   const rest = ["failed", "expected-difference", "not-run", "not-offered"].filter((kind) => count[kind])
     .map((kind) => mark(kind, kind === "not-offered" && !ran ? "" : String(count[kind])));
   if (!ran) return rest;
-  const numbers = count.passed === ran ? [mark("passed", ""), ` ${ran} `] : [`${count.passed}/${ran} `];
+  const numbers = count.passed === ran ? [mark("passed", ""), ` ${ran} `] : [`${count.passed}/`, el("wbr"), `${ran} `];
   return [el("span", {}, numbers), rest];
 }
 

@@ -28,7 +28,7 @@ function panel(test, target, live) {
     others.length ? el("p", { class: "how" }, "On other containerds: ", others.map((run) => {
       const other = test.cells.get(target)[run.index].outcome;
       const there = address({ ...state, run: run.index });
-      return [el("a", { href: there }, mark(other, ""), ` ${run.label} ${OUTCOMES[other].word}`), " "];
+      return [mark(other), " ", el("a", { href: there }, `${run.label} ${OUTCOMES[other].word}`), "  "];
     }).flat()) : "");
 }
 
