@@ -85,12 +85,26 @@ struct GuestRow {
     name: String,
     wasm: String,
     #[serde(default)]
-    twin: Option<String>,
+    twin: Sources,
     #[serde(default)]
     needs: Vec<String>,
     /// For people.
     #[serde(default, rename = "about")]
     _about: String,
+}
+
+/// A twin's sources: the name of one, or a list.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "the name of a C source, or a list of names")]
+enum Sources {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
 }
 
 impl Catalog {
@@ -158,16 +172,11 @@ fn guests(files: &Files) -> Result<BTreeMap<String, Guest>, CatalogError> {
                 .cloned()
                 .ok_or_else(|| wrong(format!("guest {name}: there is no file {file} in the folder")))
         };
-        let of_twin = |file: &&String, twin: &str| {
-            file.ends_with(".c") && file.strip_prefix(twin).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let twin = match row.twin {
+            Sources::One(source) => vec![source],
+            Sources::Many(sources) => sources,
         };
-        let twin: Vec<_> =
-            row.twin.iter().flat_map(|twin| files.keys().filter(|f| of_twin(f, twin)).cloned()).collect();
-        if let (true, Some(source)) = (twin.is_empty(), row.twin) {
-            return Err(wrong(format!(
-                "guest {name}: {source} is neither a C source of the folder nor a folder of them"
-            )));
-        }
+        twin.iter().try_for_each(|source| file(source).map(drop))?;
         if let Some(need) = row.needs.iter().find(|need| !CAPABILITIES.contains(&need.as_str())) {
             return Err(wrong(format!(
                 "guest {name}: needs: unknown word {need:?}, one of {}",
