@@ -4,6 +4,7 @@
 //! `--json`, in a form that stays; what is wrong goes to stderr.
 #![forbid(unsafe_code)]
 
+mod console;
 mod doctor;
 mod engines;
 mod inspect;

@@ -10,8 +10,9 @@ use std::process::ExitCode;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use oci_spec::runtime::Spec;
 
-use super::{Ended, file_and_function};
+use super::{Ended, console, file_and_function};
 use crate::config::Config;
 use crate::guest::{Directory, Guest};
 use crate::log;
@@ -142,7 +143,7 @@ fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     let path = args.file.canonicalize().map_err(|source| RunError::Unreadable { path: args.file.clone(), source })?;
     let preset = Preset::new(Config::load(None)?, None, HashMap::new()).with_engine(args.engine);
     let id = format!("run-{}", std::process::id());
-    let request = Create {
+    let mut request = Create {
         namespace: NAMESPACE.to_owned(),
         id: id.clone(),
         bundle: path,
@@ -150,9 +151,17 @@ fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
         stderr: "/proc/self/fd/2".to_owned(),
         ..Create::default()
     };
+    // A specification that can't be read is told where it is read in earnest.
+    let spec = Spec::load(request.bundle.join("config.json")).ok();
+    request.terminal = spec.and_then(|spec| spec.process().as_ref()?.terminal()).unwrap_or(false);
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     let made = sandbox::create(&request, Some(stdin), &preset, None)?;
-    let ended = sandbox::start(NAMESPACE, &id).map_err(Into::into).and_then(|()| follow(Pid::from_raw(made.pid)));
+    let pid = Pid::from_raw(made.pid);
+    let started = sandbox::start(NAMESPACE, &id).map_err(Box::from);
+    let ended = started.and_then(|()| match made.terminal {
+        Some(terminal) => console::follow(pid, terminal).map_err(Box::from),
+        None => follow(pid),
+    });
     sandbox::remove(NAMESPACE, &id)?;
     ended
 }

@@ -28,7 +28,7 @@ use crate::log;
 use crate::options::{HANDLER, PREFIX, VARIANT};
 use crate::rootfs::EntryError;
 use crate::spawner::{Exec, Failure};
-use crate::state::State;
+use crate::state::{self, State};
 
 /// What a new process says when all that can fail on its way has gone well.
 pub(super) const READY: u8 = b'+';
@@ -90,7 +90,8 @@ fn join(request: &Exec, stdin: Option<OwnedFd>, preset: &Preset, control: Option
         terminal: request.terminal,
         taken: [control, log::descriptor()].into_iter().flatten().collect(),
     };
-    let pid = start(place, newcomer, terminal.as_ref(), oom_score)?;
+    let note = note(&state, std::process::id() as i32);
+    let pid = start(place, newcomer, terminal.as_ref(), oom_score, &note)?;
     Ok(Made { pid, terminal })
 }
 
@@ -146,6 +147,7 @@ fn start(
     newcomer: Newcomer,
     terminal: Option<&Terminal>,
     oom_score: Option<i32>,
+    note: &Path,
 ) -> Result<i32, SandboxError> {
     let failed = |what: &str, error: io::Error| SandboxError::Inside(format!("{what}: {error}"));
     let (mut said, report) = io::pipe().map_err(|error| failed("a pipe can't be made", error))?;
@@ -159,7 +161,10 @@ fn start(
         become_it(place, newcomer, outside.collect(), gate, report)
     };
     drop((gate, report));
-    let placed = place.adopt(child.as_raw()).and_then(|()| {
+    let noted = serde_json::to_vec(&state::Process::find(child.as_raw())).map_err(io::Error::other);
+    let noted =
+        noted.and_then(|text| std::fs::write(note, text)).map_err(|error| failed("the process can't be noted", error));
+    let placed = noted.and_then(|()| place.adopt(child.as_raw())).and_then(|()| {
         let scored =
             oom_score.map_or(Ok(()), |score| std::fs::write(format!("/proc/{child}/oom_score_adj"), score.to_string()));
         scored.map_err(|error| failed("oom_score_adj", error))
@@ -182,6 +187,23 @@ fn start(
             }
         }
     }
+}
+
+/// Where it is noted which process a worker has begun: until it has answered, nobody else knows of it.
+fn note(state: &State, worker: i32) -> PathBuf {
+    state.folder().join(format!("exec-{worker}"))
+}
+
+/// Settles what a worker that has ended leaves of its Exec: where it has not answered, the process that it had begun ends too.
+pub fn settle_exec(namespace: &str, id: &str, worker: i32, answered: bool) {
+    let note = note(&State::of(namespace, id), worker);
+    // Gone with the container, or never written.
+    let Ok(text) = std::fs::read(&note) else { return };
+    let begun = serde_json::from_slice::<Option<state::Process>>(&text).ok().flatten();
+    if let Some(process) = begun.filter(|process| !answered && process.exists()) {
+        let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+    }
+    let _ = std::fs::remove_file(note);
 }
 
 /// Ends a process that was not finished, and takes its exit: nobody else has heard of it.

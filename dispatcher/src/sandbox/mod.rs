@@ -26,13 +26,13 @@ mod rootfs_mount;
 mod spec;
 mod stdio;
 mod teardown;
-mod terminal;
+pub mod terminal;
 
 pub use create::{Made, create, start};
 pub use error::SandboxError;
-pub use exec::exec;
+pub use exec::{exec, settle_exec};
 pub use limits::{freeze, update};
 pub use plan::{Chosen, choose_and_load};
 pub use preset::Preset;
 pub use teardown::remove;
-pub use terminal::{Terminal, resize};
+pub use terminal::Terminal;

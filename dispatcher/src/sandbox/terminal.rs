@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
@@ -144,6 +145,49 @@ impl ConsoleSocket {
         });
         // SAFETY: the kernel has just made it for us.
         descriptor.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).ok_or_else(|| io::Error::other("no descriptor came"))
+    }
+}
+
+/// The caller's terminal, raw as long as this lives.
+pub struct Raw(Option<libc::termios>);
+
+impl Raw {
+    /// Takes the terminal on stdin; without one there is nothing to take.
+    pub fn take() -> Self {
+        let mut found = MaybeUninit::uninit();
+        // SAFETY: fills the structure, or fails.
+        if unsafe { libc::tcgetattr(0, found.as_mut_ptr()) } != 0 {
+            return Self(None);
+        }
+        // SAFETY: it was filled.
+        let before: libc::termios = unsafe { found.assume_init() };
+        let mut raw = before;
+        // SAFETY: both take a valid structure.
+        unsafe {
+            libc::cfmakeraw(&raw mut raw);
+            libc::tcsetattr(0, libc::TCSANOW, &raw const raw);
+        }
+        Self(Some(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // SAFETY: a valid structure.
+            unsafe { libc::tcsetattr(0, libc::TCSADRAIN, before) };
+        }
+    }
+}
+
+/// Gives a container's terminal the size of the caller's, where stdin is one.
+pub fn copy_size(master: BorrowedFd<'_>) {
+    let mut size = MaybeUninit::<libc::winsize>::uninit();
+    // SAFETY: fills the structure, or fails.
+    if unsafe { libc::ioctl(0, libc::TIOCGWINSZ, size.as_mut_ptr()) } == 0 {
+        // SAFETY: it was filled.
+        let size = unsafe { size.assume_init() };
+        let _ = resize(master, size.ws_col, size.ws_row);
     }
 }
 

@@ -51,6 +51,8 @@ struct Job {
     number: u64,
     /// Namespace and id of the container that it makes.
     making: Option<(String, String)>,
+    /// Namespace and id of the container that it starts a further process in.
+    joining: Option<(String, String)>,
 }
 
 /// The spawner's life: it ends when the server closes its end or dies.
@@ -95,12 +97,13 @@ fn work_for(socket: &OwnedFd, preset: &Preset) -> nix::Result<()> {
                     answer(socket, &Reply { number, result: Ok(0) }, None);
                 }
                 Ok(Request { number, work }) => {
-                    let making = match &work {
-                        Work::Create(create) => Some((create.namespace.clone(), create.id.clone())),
-                        _ => None,
+                    let (making, joining) = match &work {
+                        Work::Create(create) => (Some((create.namespace.clone(), create.id.clone())), None),
+                        Work::Exec(exec) => (None, Some((exec.namespace.clone(), exec.id.clone()))),
+                        _ => (None, None),
                     };
                     let control = socket.as_raw_fd();
-                    hire(socket, Job { number, making }, &mut jobs, || do_work(work, stdin, preset, control));
+                    hire(socket, Job { number, making, joining }, &mut jobs, || do_work(work, stdin, preset, control));
                 }
                 Err(error) => tracing::error!("a request can't be read: {error}"),
             }
@@ -128,7 +131,13 @@ fn reap(socket: &OwnedFd, jobs: &mut HashMap<Pid, Job>) {
             let _ = killpg(pid, Signal::SIGKILL);
         }
         let _ = waitpid(pid, None);
-        let Some(job) = jobs.remove(&pid).filter(|_| status != WaitStatus::Exited(pid, 0)) else { continue };
+        let Some(job) = jobs.remove(&pid) else { continue };
+        if let Some((namespace, id)) = &job.joining {
+            sandbox::settle_exec(namespace, id, pid.as_raw(), status == WaitStatus::Exited(pid, 0));
+        }
+        if status == WaitStatus::Exited(pid, 0) {
+            continue;
+        }
         let how = match status {
             WaitStatus::Signaled(_, signal, _) => format!("was killed by {signal}"),
             WaitStatus::Exited(_, code) => format!("ended with {code}"),
@@ -137,7 +146,7 @@ fn reap(socket: &OwnedFd, jobs: &mut HashMap<Pid, Job>) {
         let message = format!("the worker process that had this to do {how} before it was done");
         tracing::error!("{message}");
         let making = job.making;
-        hire(socket, Job { number: job.number, making: None }, jobs, move || {
+        hire(socket, Job { number: job.number, making: None, joining: None }, jobs, move || {
             if let Some((namespace, id)) = making {
                 sandbox::remove(&namespace, &id)?;
             }

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::process::Paths;
-use crate::sandbox::{Terminal, resize};
+use crate::sandbox::terminal::{Terminal, resize};
 
 /// Bytes that one step takes: a pipe's usual capacity (pipe(7)).
 const STEP: usize = 64 << 10;
