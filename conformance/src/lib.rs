@@ -1,6 +1,17 @@
-//! What the conformance tests stand on: a lab's containerd and Docker, driven as a user drives them.
+//! What every engine must do: cases, which are data, and the command `multiwasm-conformance` that runs them under a real
+//! containerd; and tests in a lab, whose containerd and Docker are driven as a user drives them.
 //!
 //! # Layout
+//!
+//! Cases:
+//!
+//! - [`case`]: a case as data. [`catalog`]: all cases, and the guests that they name.
+//! - [`client`]: containerd's gRPC API.
+//! - [`runner`]: runs cases on targets, many at once, and compares what is seen with what must be.
+//! - [`report`]: what became of the cases, for people and for programs.
+//! - [`command_line`]: the command.
+//!
+//! Tests in a lab:
 //!
 //! - [`command`]: a command with a bound, and what it printed.
 //! - [`lab`]: the containerd and Docker that the tests run against; `scripts/lab` starts them.
@@ -10,7 +21,6 @@
 //! - [`ctr`], [`docker`]: containers through the two command lines.
 //! - [`refused`]: containers that must not come to life, and what the user reads.
 //! - [`leaks`]: what is left on the machine after a container.
-//! - [`report`]: what became of the cases, for people and for programs.
 //!
 //! A body is written once, in `tests/`, and run on every target by [`each_engine!`] or [`each_target!`]. runc is among the
 //! targets to prove the body itself: one that fails on runc is wrong, whatever an engine does.

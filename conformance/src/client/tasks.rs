@@ -1,5 +1,7 @@
 //! Containers, tasks and their processes.
 
+use std::time::Duration;
+
 use containerd_client::services::v1::containers_client::ContainersClient;
 use containerd_client::services::v1::tasks_client::TasksClient;
 use containerd_client::services::v1::{
@@ -21,6 +23,10 @@ use super::{ClientError, Containerd, refused};
 
 /// What containerd calls JSON of the runtime specification.
 const OCI: &str = "types.containerd.io/opencontainers/runtime-spec/1/";
+
+/// How often a task is deleted that can't be yet, and how long apart.
+const TRIES: usize = 40;
+const APART: Duration = Duration::from_millis(100);
 
 /// The pipes of a process; empty where there is none.
 #[derive(Debug, Clone, Default)]
@@ -284,9 +290,12 @@ impl Containerd {
             Ok(()) => drop(self.wait(id, "").await),
             Err(error) => drop(error),
         }
-        match self.delete(id, "").await {
-            Err(error) if !error.is_not_found() => return Err(error),
-            _ => {}
+        // While containerd cleans up behind a shim that died, it refuses to delete.
+        for _ in 0..TRIES {
+            match self.delete(id, "").await {
+                Err(error) if !error.is_not_found() => tokio::time::sleep(APART).await,
+                _ => break,
+            }
         }
         self.delete_container(id).await?;
         self.remove_snapshot(id).await

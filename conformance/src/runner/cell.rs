@@ -111,7 +111,9 @@ pub async fn run(context: &Arc<Context>, job: &Job) -> Outcome {
 /// The first container of a pod, which the others share a shim with.
 async fn pod(context: &Arc<Context>, job: &Job) -> Result<Option<Container>, Fault> {
     let Some(name) = &job.case.pod else { return Ok(None) };
-    let case = sandbox(&job.case);
+    let mut case = idle();
+    case.area.clone_from(&job.case.area);
+    case.runtime.clone_from(&job.case.runtime);
     let image = context.images.of(&case, &job.target).await;
     let image = image.map_err(|error| Fault::new("image", "an image of the pod's sandbox", error.to_string()))?;
     let id = format!("{}-{name}", job.id);
@@ -126,13 +128,22 @@ async fn pod(context: &Arc<Context>, job: &Job) -> Result<Option<Container>, Fau
     Ok(Some(container))
 }
 
-/// What the sandbox of a case's pod is: the probe, which waits.
-fn sandbox(case: &Case) -> Case {
-    let text = "name = \"sandbox\"\nabout = \"the sandbox of a pod\"\nargs = [\"sleep\", \"3600\"]";
-    let mut sandbox: Case = toml::from_str(text).expect("it is checked by every case that has a pod");
-    sandbox.area.clone_from(&case.area);
-    sandbox.runtime.clone_from(&case.runtime);
-    sandbox
+/// A case that is nothing but the probe, which waits.
+fn idle() -> Case {
+    let text = "name = \"idle\"\nabout = \"it waits\"\nargs = [\"sleep\", \"3600\"]";
+    toml::from_str(text).expect("it has all that a case must have, and nothing else")
+}
+
+/// What containerd says where the runtime of a target is not installed.
+pub async fn missing(context: &Arc<Context>, target: &Arc<Target>, id: String) -> Option<String> {
+    let case = Arc::new(idle());
+    // Where there is no image, its cells tell why.
+    let image = context.images.of(&case, target).await.ok()?;
+    let mut container = Container::new(context, &case, target, image, id, None);
+    let _ = container.step(&Step { act: Act::Create {}, exec: None, fails: None }).await;
+    let refused = container.seen.refused.take();
+    let _ = container.remove().await;
+    refused.filter(|message| ["not installed", "executable file not found"].iter().any(|words| message.contains(words)))
 }
 
 async fn end(mut pod: Container) -> Shown {

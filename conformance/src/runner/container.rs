@@ -253,7 +253,7 @@ impl Container {
             }
             (self.seen.stdout, self.seen.stderr) = (pipes.stdout.bytes(), pipes.stderr.bytes());
         }
-        if let Some(wanted) = events {
+        if let Some(wanted) = events.filter(|_| self.seen.refused.is_none()) {
             let enough = |seen: &[Event]| seen.len() >= wanted.len();
             let _ = tokio::time::timeout(SOON, self.context.events.until(&self.id, enough)).await;
         }

@@ -47,6 +47,16 @@ pub enum RunError {
     /// No cell is left.
     #[error("no case is named so for any of these targets: `multiwasm-conformance list` shows all cases")]
     Nothing,
+    /// A runtime is not installed.
+    #[error(
+        "{runtime} can't run anything here: {message}: install it where containerd finds it, on containerd's own PATH"
+    )]
+    Runtime {
+        /// Its name.
+        runtime: String,
+        /// What containerd says.
+        message: String,
+    },
     /// A file or folder of the run can't be made or read.
     #[error("{}: {cause}", path.display())]
     File {
@@ -155,6 +165,12 @@ async fn all(
         folder: folder.to_owned(),
         log: plan.log.as_ref().map(log).transpose()?,
     });
+    for target in &plan.targets {
+        let id = format!("check-{}", target.name.replace('/', "-"));
+        if let Some(message) = cell::missing(&context, &Arc::new(target.clone()), id).await {
+            return Err(RunError::Runtime { runtime: target.runtime.clone(), message });
+        }
+    }
     watcher.begin(jobs.len());
     let mut cells: Vec<Option<Cell>> = vec![None; jobs.len()];
     let (together, alone): (Vec<_>, Vec<_>) = jobs.into_iter().enumerate().partition(|(_, job)| !job.case.alone);

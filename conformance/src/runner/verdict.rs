@@ -70,14 +70,14 @@ pub fn faults(expect: &Expect, events: Option<&[String]>, seen: &Seen) -> Vec<Fa
 
 fn exits(expect: &Expect, seen: &Seen, faults: &mut Vec<Fault>) {
     let mut told = seen.exits.clone();
+    let own = |event: &&crate::client::events::Event| event.exec.is_empty() && event.name == "exit";
+    told.extend(seen.events.iter().filter(own).filter_map(|event| Some(("its event", event.exit?))));
     if told.is_empty() {
         if let Some(code) = expect.exit {
-            faults.push(Fault::new("expect.exit", format!("exit code {code}"), "no exit was waited for"));
+            faults.push(Fault::new("expect.exit", format!("exit code {code}"), "no exit"));
         }
         return;
     }
-    let own = |event: &&crate::client::events::Event| event.exec.is_empty() && event.name == "exit";
-    told.extend(seen.events.iter().filter(own).filter_map(|event| Some(("its event", event.exit?))));
     let code = expect.exit.unwrap_or(0);
     if told.iter().any(|(_, told)| *told != code) {
         let told: Vec<_> = told.iter().map(|(who, code)| format!("{code} by {who}")).collect();
