@@ -108,7 +108,7 @@ pub(super) fn plan(
     let descriptor = program.file.as_ref().map(AsRawFd::as_raw_fd);
     let path = || descriptor.map_or_else(PathBuf::new, |number| format!("/proc/self/fd/{number}").into());
     let (module, choice) = choose_and_load(&program.name, program.kind, &program.content, preset, &chosen, &path)?;
-    tracing::info!("{} runs on {}: {}", program.name, choice.engine, choice.reason);
+    tracing::info!("{}: {} runs on {}: {}", container.id, program.name, choice.engine, choice.reason);
     let guest = Guest {
         module,
         name: program.name,
