@@ -44,6 +44,18 @@ pub enum ImageError {
     },
 }
 
+impl ImageError {
+    /// Whether it is the image itself that gives no module, rather than that none was looked at.
+    pub fn is_about_content(&self) -> bool {
+        matches!(self, Self::Unusable { .. })
+    }
+
+    /// Whether a part of the image is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Unusable { problem: Problem::Missing { .. }, .. })
+    }
+}
+
 /// What is wrong with an image; `what` is index, manifest or layer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {

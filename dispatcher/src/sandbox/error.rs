@@ -10,7 +10,7 @@ use crate::artifact::CompileError;
 use crate::causes::chain;
 use crate::config::ConfigError;
 use crate::engines::EnginesError;
-use crate::image::{ImageError, Problem};
+use crate::image::ImageError;
 use crate::module::ModuleError;
 use crate::options::OptionError;
 use crate::rootfs::EntryError;
@@ -118,11 +118,11 @@ pub enum SandboxError {
         /// What there is in the root file system.
         entry: EntryError,
         /// Why the image was not looked at.
-        image: ImageError,
+        image: Box<ImageError>,
     },
     /// The image, which is an OCI Wasm artifact.
     #[error(transparent)]
-    Image(#[from] ImageError),
+    Image(#[from] Box<ImageError>),
     /// What the entrypoint is.
     #[error("entrypoint {path}: {source}")]
     Module {
@@ -207,8 +207,8 @@ impl SandboxError {
             E::NotFound(_)
             | E::NoSuchFile { .. }
             | E::Entry(EntryError::Missing { .. })
-            | E::Nowhere { entry: EntryError::Missing { .. }, .. }
-            | E::Image(ImageError::Unusable { problem: Problem::Missing { .. }, .. }) => FailureKind::NotFound,
+            | E::Nowhere { entry: EntryError::Missing { .. }, .. } => FailureKind::NotFound,
+            E::Image(image) if image.is_missing() => FailureKind::NotFound,
             E::NotRunning(_) => FailureKind::State,
             E::Spec { .. }
             | E::Option(_)

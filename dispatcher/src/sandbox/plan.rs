@@ -16,7 +16,7 @@ use crate::artifact::{self, Cache};
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::guest::Guest;
-use crate::image::{self, ImageError, Module, Origin};
+use crate::image::{self, Module, Origin};
 use crate::module::{self, EntryKind, FIRST_BYTES, Facts, Kind};
 use crate::options::{Annotations, Compile, EngineChoice};
 use crate::rootfs::{Content, Entry, EntryError};
@@ -132,8 +132,8 @@ fn of_artifact(
     let Module { name, image, bytes, function, args } = match image::find(&origin, args) {
         Ok(Some(module)) => module,
         Ok(None) => return Err(error.into()),
-        Err(image @ ImageError::Unusable { .. }) => return Err(image.into()),
-        Err(image) => return Err(SandboxError::Nowhere { entry: error, image }),
+        Err(image) if image.is_about_content() => return Err(Box::new(image).into()),
+        Err(image) => return Err(SandboxError::Nowhere { entry: error, image: Box::new(image) }),
     };
     tracing::debug!("{name} is a layer of {image}");
     Ok(Program { name, content: Content::Copied(bytes), kind: EntryKind::Wasm, function, args, file: None })
