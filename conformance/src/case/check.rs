@@ -41,7 +41,7 @@ pub(super) fn check(case: &Case, names: &Names<'_>) -> Result<(), String> {
     }
     for mount in &case.mounts {
         hold(mount.to.starts_with('/'), || format!("mounts: {:?} is not absolute", mount.to))?;
-        hold(!(mount.tmpfs && !mount.files.is_empty()), || "mounts: a tmpfs begins empty".into())?;
+        hold(!mount.tmpfs || mount.files.is_empty(), || "mounts: a tmpfs begins empty".into())?;
         for (path, file) in &mount.files {
             hold(!path.starts_with('/') && !path.contains(".."), || format!("mounts: {path:?} leaves the folder"))?;
             content("mounts", &file.content, names)?;

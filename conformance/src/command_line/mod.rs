@@ -19,6 +19,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 
 use crate::catalog::{Catalog, CatalogError};
+use crate::runner::suite::RunError;
 
 /// Run the same container images on every WebAssembly engine, and on other runtimes, under a real containerd.
 #[derive(Debug, Parser)]
@@ -40,6 +41,8 @@ enum Verb {
 
 /// Nothing came of it: wrong usage, or what is needed is not there.
 const NO_RESULT: u8 = 2;
+/// What a shell gives a command that Ctrl-C ended.
+const STOPPED: u8 = 130;
 
 /// What a verb ends with: whether all is well, or why there is no result.
 type Ended = Result<bool, Box<dyn std::error::Error>>;
@@ -59,7 +62,8 @@ pub fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("multiwasm-conformance: {error}");
-            ExitCode::from(NO_RESULT)
+            let stopped = matches!(error.downcast_ref(), Some(RunError::Stopped));
+            ExitCode::from(if stopped { STOPPED } else { NO_RESULT })
         }
     }
 }

@@ -48,8 +48,16 @@ pub struct Images {
     containerd: Containerd,
     catalog: Arc<Catalog>,
     twins: Twins,
-    /// By the digest of the manifest or index. Held while one is made: of two that push the same blob one is refused.
-    made: tokio::sync::Mutex<HashMap<String, Image>>,
+    /// Held while one is made: of two that push the same blob one is refused.
+    made: tokio::sync::Mutex<Made>,
+}
+
+#[derive(Default)]
+struct Made {
+    /// By the digest of the manifest or index.
+    images: HashMap<String, Image>,
+    /// The layers of guests, by their path in them.
+    guests: HashMap<String, Blob>,
 }
 
 impl Guests for Images {
@@ -84,7 +92,7 @@ impl Images {
         let mut made = self.made.lock().await;
         match &case.image {
             ImageKind::Layers {} => {
-                let layers = self.layers(case, target)?;
+                let layers = self.layers(&mut made, case, target)?;
                 let (manifest, blobs) = ordinary(platform, &layers);
                 self.put(&mut made, manifest, blobs, &layers).await
             }
@@ -111,7 +119,7 @@ impl Images {
                 self.put(&mut made, index, blobs, &[]).await
             }
             ImageKind::Index {} => {
-                let layers = self.layers(case, target)?;
+                let layers = self.layers(&mut made, case, target)?;
                 // Of another platform first: who takes the first one without looking takes the wrong one.
                 let other = if platform.starts_with("wasi/") { "linux/s390x" } else { "wasi/wasm" };
                 let (decoy, mut blobs) = ordinary(other, &[]);
@@ -129,16 +137,13 @@ impl Images {
     }
 
     /// The guest's layer, which many cases share, and above it the files of this one.
-    fn layers(&self, case: &Case, target: &Target) -> Result<Vec<Blob>, ImageError> {
-        let guest = self.catalog.guest(&case.guest);
-        let mut base = Layer::default();
-        base.folder("/tmp", 0o1777)?;
-        if target.native {
-            base.file(&guest_path(case, target), 0o755, &self.twins.of(guest, &self.catalog)?)?;
-        } else {
-            base.file(&guest_path(case, target), 0o644, &guest.wasm)?;
-        }
-        let mut layers = vec![Blob::new(LAYER, base.finish()?)];
+    fn layers(&self, made: &mut Made, case: &Case, target: &Target) -> Result<Vec<Blob>, ImageError> {
+        let path = guest_path(case, target);
+        let base = match made.guests.get(&path) {
+            Some(base) => base.clone(),
+            None => made.guests.entry(path).or_insert(self.base(case, target)?).clone(),
+        };
+        let mut layers = vec![base];
         if !case.files.is_empty() {
             let mut files = Layer::default();
             for (path, file) in &case.files {
@@ -149,15 +154,21 @@ impl Images {
         Ok(layers)
     }
 
-    async fn put(
-        &self,
-        made: &mut HashMap<String, Image>,
-        top: Blob,
-        blobs: Vec<Blob>,
-        layers: &[Blob],
-    ) -> Result<Image, ImageError> {
-        let key = digest(&top.bytes);
-        if let Some(image) = made.get(&key) {
+    fn base(&self, case: &Case, target: &Target) -> Result<Blob, ImageError> {
+        let guest = self.catalog.guest(&case.guest);
+        let mut base = Layer::default();
+        base.folder("/tmp", 0o1777)?;
+        if target.native {
+            base.file(&guest_path(case, target), 0o755, &self.twins.of(guest, &self.catalog)?)?;
+        } else {
+            base.file(&guest_path(case, target), 0o644, &guest.wasm)?;
+        }
+        Ok(Blob::new(LAYER, base.finish()?))
+    }
+
+    async fn put(&self, made: &mut Made, top: Blob, blobs: Vec<Blob>, layers: &[Blob]) -> Result<Image, ImageError> {
+        let key = top.digest.clone();
+        if let Some(image) = made.images.get(&key) {
             return Ok(image.clone());
         }
         for blob in layers.iter().chain(&blobs).chain([&top]) {
@@ -168,35 +179,38 @@ impl Images {
         self.containerd.create_image(&name, top.descriptor()).await?;
         let layers: Vec<_> = layers.iter().map(Blob::descriptor).collect();
         let image = Image { name, snapshot: self.containerd.unpack(&layers).await? };
-        made.insert(key, image.clone());
+        made.images.insert(key, image.clone());
         Ok(image)
     }
 }
 
 /// A blob to be.
+#[derive(Clone)]
 struct Blob {
     media_type: String,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
+    digest: String,
     /// What it names.
     refers: Vec<Descriptor>,
 }
 
 impl Blob {
     fn new(media_type: &str, bytes: Vec<u8>) -> Self {
-        Self { media_type: media_type.to_owned(), bytes, refers: Vec::new() }
+        let digest = digest(&bytes);
+        Self { media_type: media_type.to_owned(), bytes: Arc::new(bytes), digest, refers: Vec::new() }
     }
 
     fn descriptor(&self) -> Descriptor {
         Descriptor {
             media_type: self.media_type.clone(),
-            digest: digest(&self.bytes),
+            digest: self.digest.clone(),
             size: self.bytes.len() as i64,
             annotations: HashMap::new(),
         }
     }
 
     fn json(&self) -> Value {
-        json!({ "mediaType": self.media_type, "digest": digest(&self.bytes), "size": self.bytes.len() })
+        json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len() })
     }
 }
 
@@ -204,7 +218,7 @@ impl Blob {
 fn ordinary(platform: &str, layers: &[Blob]) -> (Blob, Vec<Blob>) {
     let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
     // The layers are no more packed than their digests say.
-    let diffs: Vec<_> = layers.iter().map(|layer| digest(&layer.bytes)).collect();
+    let diffs: Vec<_> = layers.iter().map(|layer| &layer.digest).collect();
     let config = json!({
         "os": os, "architecture": architecture,
         "config": { "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "WorkingDir": "/" },
@@ -231,7 +245,7 @@ fn artifact(config: &str, module: Blob, titles: &[String]) -> (Blob, Vec<Blob>) 
 fn manifest(config: &Blob, rows: Vec<Value>, layers: &[Blob]) -> Blob {
     let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config.json(), "layers": rows });
     let refers = [config].into_iter().chain(layers).map(Blob::descriptor).collect();
-    Blob { media_type: MANIFEST.to_owned(), bytes: manifest.to_string().into_bytes(), refers }
+    Blob { refers, ..Blob::new(MANIFEST, manifest.to_string().into_bytes()) }
 }
 
 fn with_platform(manifest: &Blob, platform: &str) -> Value {

@@ -25,7 +25,13 @@ pub fn engines() -> Vec<Engine> {
         name: String,
         version: String,
     }
-    let told = Command::new("multiwasm").args(["engines", "--json"]).output();
+    let mut command = Command::new("multiwasm");
+    command.args(["engines", "--json"]);
+    // A lab's engines are not the machine's.
+    if let Some(folder) = std::env::var_os("MULTIWASM_LAB_ENGINES") {
+        command.env("MULTIWASM_ENGINE_PATH", folder);
+    }
+    let told = command.output();
     let lines: Vec<Line> = told.ok().and_then(|told| serde_json::from_slice(&told.stdout).ok()).unwrap_or_default();
     lines.into_iter().map(|line| Engine { name: line.name, version: line.version }).collect()
 }

@@ -42,7 +42,7 @@ impl Traces {
     pub fn processes(&self) -> Vec<(i32, String)> {
         let cgroup = format!("/{}/{}", self.namespace, self.id);
         let in_cgroup =
-            |text: &str| text.lines().any(|line| line.split(':').nth(2).is_some_and(|path| within(path, &cgroup)));
+            |text: &str| text.lines().any(|line| line.splitn(3, ':').nth(2).is_some_and(|path| within(path, &cgroup)));
         let mut found = Vec::new();
         for pid in pids() {
             // One that ends while it is looked at is none.
@@ -98,10 +98,20 @@ impl Traces {
         if let Some(network) = &self.network {
             let users = pids().filter(|pid| {
                 fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|link| link.as_os_str() == network.as_str())
+                    && !self.is_of_another(*pid)
             });
             left.extend(users.map(|pid| format!("network namespace {network}, held by process {pid}")));
         }
         left.into_iter().collect()
+    }
+
+    /// Whether a process is in the cgroup of another container of the run: the kernel soon gives a namespace's number to the
+    /// next one.
+    fn is_of_another(&self, pid: i32) -> bool {
+        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let (all, own) = (format!("/{}/", self.namespace), format!("/{}/{}", self.namespace, self.id));
+        let path = |line: &str| line.splitn(3, ':').nth(2).unwrap_or_default().to_owned();
+        cgroups.lines().map(path).any(|path| path.starts_with(&all) && !within(&path, &own))
     }
 
     /// Removes the folders of cgroups and state that the containers of a namespace lay in.

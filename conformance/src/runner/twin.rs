@@ -36,7 +36,10 @@ pub enum TwinError {
 
 /// The twins of a run.
 #[derive(Debug, Default)]
-pub struct Twins(Mutex<HashMap<String, Result<Arc<Vec<u8>>, TwinError>>>);
+pub struct Twins(Mutex<HashMap<String, Compiled>>);
+
+/// The program, or why there is none: it is not tried again.
+type Compiled = Result<Arc<Vec<u8>>, TwinError>;
 
 impl Twins {
     /// The program, compiled if no earlier run has done so.
