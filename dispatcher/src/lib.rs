@@ -14,7 +14,7 @@
 //! - [`sandbox`]: the container around the guest, made by libcontainer
 //! - [`guest`]: what runs in the container's process
 //!
-//! Beside it: [`state`], what must be known when a shim is dead; [`log`]; [`causes`], how errors are said; [`command`], the command `multiwasm` for people.
+//! Beside it: [`state`], what must be known when a shim is dead; [`log`]; [`causes`], how errors are said; `fault`, what tests break; [`command`], the command `multiwasm` for people.
 
 pub mod artifact;
 pub mod bootstrap;
@@ -23,6 +23,7 @@ mod cgroup;
 pub mod command;
 pub mod config;
 pub mod engines;
+mod fault;
 pub mod guest;
 pub mod image;
 pub mod log;

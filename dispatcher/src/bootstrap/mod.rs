@@ -15,6 +15,7 @@ use std::process::ExitCode;
 pub use params::{Params, ParamsError};
 
 use crate::causes::chain;
+use crate::fault;
 use crate::selection::alias_of;
 
 /// Runs the shim binary; `args` are those of the process, `args[0]` included.
@@ -25,7 +26,7 @@ pub fn main(args: &[String]) -> ExitCode {
         Err(error) => return fail(name, &error),
     };
     if flags.version {
-        println!("{name}:\n  Version:  {}\n", env!("CARGO_PKG_VERSION"));
+        println!("{name}:\n  Version:  {}{}\n", env!("CARGO_PKG_VERSION"), fault::MARK);
         return ExitCode::SUCCESS;
     }
     let mut input = Vec::new();

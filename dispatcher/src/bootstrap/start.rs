@@ -13,7 +13,7 @@ use super::address::{self, Bound};
 use super::params::Params;
 use crate::config::{Config, ConfigError, Group};
 use crate::sandbox::Preset;
-use crate::{log, server, spawner};
+use crate::{fault, log, server, spawner};
 
 /// The annotations by which CRI implementations name the pod of a container.
 const POD_ANNOTATIONS: [&str; 2] = ["io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID"];
@@ -51,6 +51,7 @@ struct Glimpse {
 /// Starts a server for the container's group, or finds the one there is.
 pub(super) fn start(params: Params) -> Result<(), StartError> {
     let annotations = annotations(&params.bundle)?;
+    fault::choose(&annotations);
     let config = Config::load(params.options.as_ref().map(|any| (any.type_url.as_str(), any.value.as_slice())))?;
     let group = match config.group {
         Group::Pod => POD_ANNOTATIONS.iter().find_map(|key| annotations.get(*key)),
@@ -93,6 +94,7 @@ fn answer(bundle: &Path, socket: &Path) -> Result<(), StartError> {
 /// The child's life: the shim server.
 fn serve(listener: std::os::unix::net::UnixListener, params: Params, socket: PathBuf, preset: Preset) -> ! {
     log::to_containerd(&params.bundle, params.debug);
+    fault::warn();
     let detached = detach().map_err(|error| error.to_string());
     let line = detached.and_then(|()| spawner::fork_spawner(preset, &listener).map_err(|error| error.to_string()));
     let code = match line {

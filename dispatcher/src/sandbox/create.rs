@@ -16,6 +16,7 @@ use super::stdio::{Stdio, give, open_output};
 use super::teardown::teardown;
 use super::terminal::{self, ConsoleSocket, Pair, Terminal};
 use super::{Preset, SandboxError, rootfs_mount, spec};
+use crate::fault::{self, Fault};
 use crate::guest::{self, Guest};
 use crate::log;
 use crate::spawner::{Create, Failure};
@@ -83,7 +84,11 @@ fn make(
     if let Some(rootfs) = &record.rootfs {
         rootfs_mount::mount_all(&request.mounts, rootfs)?;
     }
+    if fault::is(Fault::Mount) {
+        let _ = fault::leave_mount(&request.namespace, &request.id);
+    }
     let mut spec = spec::read(&request.bundle)?;
+    fault::break_spec(&mut spec);
     spec::check_terminal(spec.process().as_ref(), request.terminal)?;
     let options = runtime_options(request.options.as_ref())?;
     let options = options.as_ref().map(|(url, value)| (url.as_str(), value.as_slice()));
@@ -147,7 +152,7 @@ pub(super) fn show_as(args: &[String]) {
 /// Gives a terminal its first size and its owner, as far as they are known.
 pub(super) fn settle_terminal(terminal: &Terminal, size: Option<oci_spec::runtime::Box>, user: Option<u32>) {
     let half = |side: u64| u16::try_from(side).unwrap_or(u16::MAX);
-    if let Some(size) = size {
+    if let Some(size) = size.filter(|_| !fault::is(Fault::TerminalSize)) {
         let resized = terminal::resize(terminal.master.as_fd(), half(size.width()), half(size.height()));
         let _ = resized.inspect_err(|error| tracing::debug!("the terminal keeps its size: {error}"));
     }

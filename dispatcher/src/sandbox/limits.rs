@@ -17,6 +17,9 @@ use crate::state::State;
 pub fn freeze(namespace: &str, id: &str, frozen: bool) -> Result<(), Failure> {
     let (state, what) = if frozen { (FreezerState::Frozen, "paused") } else { (FreezerState::Thawed, "resumed") };
     let manager = manager(namespace, id)?;
+    if fault::is(Fault::Pause) {
+        return Ok(());
+    }
     let done = manager.freeze(state);
     done.map_err(|error| SandboxError::Freezer { id: id.to_owned(), what, reason: chain(&error) }.into())
 }
@@ -27,6 +30,9 @@ pub fn freeze(namespace: &str, id: &str, frozen: bool) -> Result<(), Failure> {
 /// What is wrong with them, or what the kernel said of which file.
 pub fn update(namespace: &str, id: &str, resources: &str) -> Result<(), Failure> {
     let resources = read(resources).map_err(SandboxError::Limits)?;
+    if fault::is(Fault::Update) {
+        return Ok(());
+    }
     let limits =
         ControllerOpt { resources: &resources, freezer_state: None, oom_score_adj: None, disable_oom_killer: false };
     let done = manager(namespace, id)?.apply(&limits);

@@ -15,6 +15,7 @@ use super::{Preset, SandboxError};
 use crate::artifact::{self, Cache};
 use crate::config::Config;
 use crate::engines::Engines;
+use crate::fault::{self, Fault};
 use crate::guest::Guest;
 use crate::image::{self, Module, Origin};
 use crate::module::{self, EntryKind, FIRST_BYTES, Facts, Kind};
@@ -194,6 +195,7 @@ pub fn choose_and_load(
     };
     let choice = select(&inputs, Some(&facts), &engines.names(), |engine| preset.capabilities(&engines, engine))
         .map_err(Box::new)?;
+    let choice = if fault::is(Fault::Engine) { fault::another(choice) } else { choice };
     if let Some(lacks) = facts.lacks(function) {
         let source = EngineError::new(ErrorKind::MissingExport, lacks);
         return Err(SandboxError::Engine { file: name.to_owned(), engine: choice.engine, source });
@@ -255,7 +257,8 @@ fn failed(file: &str, engine: &LoadedEngine, mut source: EngineError) -> Sandbox
         source.message = rest.to_owned();
     }
     let engine = engine.plugin().description().name.clone();
-    SandboxError::Engine { file: file.to_owned(), engine, source }
+    let file = if fault::is(Fault::Message) { String::new() } else { file.to_owned() };
+    SandboxError::Engine { file, engine, source }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use nix::unistd::{Pid, getsid};
 
 use super::SandboxError;
 use super::rootfs_mount::unmount_all;
+use crate::fault::{self, Fault};
 use crate::spawner::Failure;
 use crate::state::{Process, Record, State};
 
@@ -51,8 +52,11 @@ pub(super) fn teardown(state: &State, record: &Record) -> Result<(), SandboxErro
         Some(_) => {}
         None => record.maker.map(orphans).into_iter().flatten().for_each(&mut end),
     }
-    remove_sandbox(state, record);
-    if let Some(Err(error)) = record.cgroup.as_ref().map(|cgroup| remove_cgroup(cgroup, record)) {
+    if !fault::is(Fault::Cgroup) {
+        remove_sandbox(state, record);
+    }
+    let cgroup = record.cgroup.as_ref().filter(|_| !fault::is(Fault::Cgroup));
+    if let Some(Err(error)) = cgroup.map(|cgroup| remove_cgroup(cgroup, record)) {
         left.push(error);
     }
     if let Some(Err(error)) = record.rootfs.as_ref().map(|rootfs| unmount_all(rootfs)) {
@@ -62,6 +66,9 @@ pub(super) fn teardown(state: &State, record: &Record) -> Result<(), SandboxErro
 }
 
 fn removed(state: &State) -> Result<(), SandboxError> {
+    if fault::is(Fault::State) {
+        return Ok(());
+    }
     state.remove().map_err(|source| SandboxError::State { path: state.folder().to_owned(), source })
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use ttrpc::context::with_timeout;
 
 use super::process::Paths;
+use crate::fault::{self, Fault};
 
 /// How long one event may take; containerd's own publisher gives as much (pkg/shim/publisher.go).
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,6 +84,9 @@ impl Publisher {
 
     /// Puts an event at the end of the queue.
     pub(super) fn publish(&self, event: Event) {
+        if fault::is(Fault::ExitEvent) && matches!(event, Event::Exit(_)) {
+            return;
+        }
         let (topic, event) = event.unpack();
         let packed = timestamp().and_then(|now| Ok((now, convert_to_any(event)?)));
         let Ok((now, event)) = packed.inspect_err(|error| tracing::error!("{topic} can't be packed: {error}")) else {

@@ -9,6 +9,8 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
+use crate::fault::{self, Fault};
+
 /// How and when a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
@@ -48,6 +50,11 @@ impl Exits {
                 WaitStatus::Exited(pid, code) => (pid, code as u32 & 0xff),
                 WaitStatus::Signaled(pid, signal, _) => (pid, 128 + signal as u32),
                 _ => break,
+            };
+            let status = match status {
+                1..128 if fault::is(Fault::ExitCode) => 0,
+                129.. if fault::is(Fault::SignalCode) => status - 128,
+                _ => status,
             };
             tracing::debug!("process {pid} ended with {status}");
             let exit = Exit { status, at: SystemTime::now() };

@@ -19,6 +19,7 @@ use super::exits::{Exit, Exits};
 use super::process::{Paths, Process};
 use super::service::{error, failed, time, to_create};
 use super::stdio::Stdio;
+use crate::fault::{self, Fault};
 use crate::sandbox;
 use crate::spawner::{Done, Spawner, SpawnerError, Work};
 
@@ -61,7 +62,7 @@ impl Lifecycle {
 
     /// Ends the server, unless there are containers: those of a pod go on, and the last one's Shutdown counts.
     pub(super) fn shut_down(&self) {
-        if self.is_empty() {
+        if self.is_empty() && !fault::is(Fault::Shutdown) {
             self.shutdown.notify_one();
         }
     }
@@ -194,10 +195,11 @@ impl Lifecycle {
                 container.set_paused(false);
                 end_execs(&container).await;
             }
-            if container.memory_ran_out() {
+            if container.memory_ran_out() && !fault::is(Fault::OomEvent) {
                 let container_id = container.id.clone();
                 this.publisher.publish(Event::Oom(TaskOOM { container_id, ..Default::default() }));
             }
+            let exit = if fault::is(Fault::ExecCode) && process.exec.is_some() { Exit { status: 0, ..exit } } else { exit };
             this.publisher.publish(Event::Exit(TaskExit {
                 container_id: container.id.clone(),
                 id: process.id.clone(),
@@ -224,7 +226,16 @@ impl Lifecycle {
             this.spawner.call(work, None).await.map_err(failed)?;
             init.set_started();
             let (container_id, pid) = (container.id.clone(), container.pid());
-            this.publisher.publish(Event::Start(TaskStart { container_id, pid, ..Default::default() }));
+            let event = Event::Start(TaskStart { container_id, pid, ..Default::default() });
+            if fault::is(Fault::EventOrder) {
+                let (this, container) = (Arc::clone(&this), Arc::clone(&container));
+                tokio::spawn(async move {
+                    container.init.settled().await;
+                    this.publisher.publish(event);
+                });
+                return Ok(pid);
+            }
+            this.publisher.publish(event);
             Ok(pid)
         })
         .await
@@ -244,7 +255,9 @@ impl Lifecycle {
         let this = Arc::clone(self);
         to_its_end(async move {
             let exit = container.init.settled().await;
-            last_output(&container.init).await;
+            if !fault::is(Fault::TerminalOutput) {
+                last_output(&container.init).await;
+            }
             let _step = container.init.step.lock().await;
             if !this.find(&id).is_ok_and(|there| Arc::ptr_eq(&there, &container)) {
                 return Err(error(Code::NOT_FOUND, format!("container {id} not found: it was deleted just now")));

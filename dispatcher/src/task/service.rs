@@ -25,6 +25,7 @@ use super::exits::{Exit, Exits};
 use super::lifecycle::Lifecycle;
 use super::process::{Paths, Process};
 use super::stats::{self, MemoryCgroup};
+use crate::fault::{self, Fault};
 use crate::spawner::{Create, FailureKind, Mount, Spawner, SpawnerError};
 
 /// The service of one shim server.
@@ -94,6 +95,9 @@ impl Task for TaskService {
 
     async fn wait(&self, _: &TtrpcContext, request: WaitRequest) -> Result<WaitResponse> {
         let (_, process) = self.find(&request.id, &request.exec_id)?;
+        if fault::is(Fault::Wait) {
+            return Ok(WaitResponse::default());
+        }
         let exit = process.settled().await;
         Ok(WaitResponse { exit_status: exit.status, exited_at: time(&exit), ..Default::default() })
     }
@@ -127,6 +131,9 @@ impl Task for TaskService {
             // Until Delete a container that has ended is still there, and its exit is to be asked for: containerd, when it
             // comes back, removes a task that has no process at all.
             pids.push(container.pid());
+        }
+        if fault::is(Fault::Pids) {
+            pids.pop();
         }
         let execs = container.all_execs();
         let named = |pid| execs.iter().find(|process| process.pid() == pid && process.exit().is_none());

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::process::Paths;
+use crate::fault::{self, Fault};
 use crate::sandbox::terminal::{Terminal, resize};
 
 /// Bytes that one step takes: a pipe's usual capacity (pipe(7)).
@@ -64,6 +65,9 @@ impl Stdio {
         }
         let (ours, theirs) = pipe::pipe().map_err(failed)?;
         let theirs = theirs.into_blocking_fd().map_err(failed)?;
+        if fault::is(Fault::StdinEnd) {
+            std::mem::forget(ours.as_fd().try_clone_to_owned());
+        }
         stdio.spawn(pump(from, Input::Pipe(ours), Arc::clone(&stdio.close_stdin)));
         Ok((stdio, Some(theirs)))
     }

@@ -10,6 +10,7 @@ use containerd_shim::protos::protobuf::MessageField;
 
 use super::files::{device, huge_pages, keyed, number};
 use crate::cgroup::Cgroups;
+use crate::fault::{self, Fault};
 
 /// What there is of each controller that the machine has.
 pub(super) fn metrics(cgroups: &Cgroups) -> Metrics {
@@ -70,7 +71,7 @@ fn memory(folder: &Path) -> MemoryStat {
     let entry = |prefix: &str| {
         let read = |what: &str| number(&folder.join(format!("{prefix}.{what}")));
         MessageField::some(MemoryEntry {
-            limit: read("limit_in_bytes"),
+            limit: if fault::is(Fault::Stats) { 0 } else { read("limit_in_bytes") },
             usage: read("usage_in_bytes"),
             max: read("max_usage_in_bytes"),
             failcnt: read("failcnt"),

@@ -8,6 +8,7 @@ use containerd_shim::protos::cgroups_v2::metrics::{
 use containerd_shim::protos::protobuf::MessageField;
 
 use super::files::{device, huge_pages, keyed, number};
+use crate::fault::{self, Fault};
 
 /// What there is of each controller that the folder has.
 pub(super) fn metrics(folder: &Path) -> Metrics {
@@ -82,7 +83,7 @@ fn memory(folder: &Path) -> MemoryStat {
         thp_fault_alloc: value("thp_fault_alloc"),
         thp_collapse_alloc: value("thp_collapse_alloc"),
         usage: read("memory.current"),
-        usage_limit: read("memory.max"),
+        usage_limit: if fault::is(Fault::Stats) { 0 } else { read("memory.max") },
         max_usage: read("memory.peak"),
         swap_usage: read("memory.swap.current"),
         swap_limit: read("memory.swap.max"),
