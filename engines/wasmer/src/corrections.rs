@@ -2,8 +2,8 @@
 //!
 //! wasmer-wasix says of stdio that it is a terminal, whatever it is, so that a guest writes line by line into pipes; of
 //! directories that they can be read and written like files, so that a guest asks for rights that it can't be given; and
-//! of descriptor 3 that everything is allowed. What it answers is corrected before the guest sees it. And it removes no
-//! directory that it has not met before: so it is made to look first.
+//! of descriptor 3 that everything is allowed. What it answers is corrected before the guest sees it, and so are errors
+//! that it has no word for. And it removes no directory that it has not met before: so it is made to look first.
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -15,10 +15,30 @@ use wasmer::{AsStoreRef, Extern, Function, FunctionEnv, FunctionEnvMut, Imports,
 use wasmer_wasix::wasmer_wasix_types::wasi::{Errno, Filetype, Rights};
 use wasmer_wasix::{VIRTUAL_ROOT_FD, WasiEnv};
 
+use crate::errors;
 use crate::rights::DIRECTORIES;
 
 /// The modules whose functions are corrected; they take the same parameters and structures.
 const MODULES: [&str; 3] = ["wasi_snapshot_preview1", "wasi_unstable", "wasix_32v1"];
+
+/// The functions whose errors come from the host's file systems.
+const OF_FILES: [&str; 15] = [
+    "path_open",
+    "path_open2",
+    "path_create_directory",
+    "path_remove_directory",
+    "path_unlink_file",
+    "path_rename",
+    "path_link",
+    "path_symlink",
+    "path_readlink",
+    "path_filestat_get",
+    "fd_readdir",
+    "fd_write",
+    "fd_pwrite",
+    "fd_allocate",
+    "fd_filestat_set_size",
+];
 
 /// Where `fdstat` has the type of a descriptor, its rights, and those of what is opened below it.
 const TYPE: u64 = 0;
@@ -54,7 +74,24 @@ pub(crate) fn apply(imports: &mut Imports, store: &mut Store, env: &FunctionEnv<
                 imports.define(module, name, function);
             }
         }
+        for name in OF_FILES {
+            // Looked for again: one of them was corrected just now.
+            if let Some(Extern::Function(function)) = imports.get_export(module, name) {
+                imports.define(module, name, with_errors_of_the_host(function, store, env));
+            }
+        }
     }
+}
+
+/// `original`, with the host's own error in its answer where wasmer-wasix has but a coarse one.
+fn with_errors_of_the_host(original: Function, store: &mut Store, env: &FunctionEnv<WasiEnv>) -> Function {
+    let kind = original.ty(store);
+    let corrected = move |mut context: FunctionEnvMut<'_, WasiEnv>, parameters: &[Value]| {
+        errors::forget();
+        let answer = call(&original, &mut context, parameters)?;
+        Ok(vec![Value::I32(errors::better(answer).map_or(answer, |better| better as i32))])
+    };
+    Function::new_with_env(store, env, kind, corrected)
 }
 
 /// `fd_fdstat_get`, with the truth in its answer.

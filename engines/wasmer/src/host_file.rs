@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wasmer_wasix::virtual_fs::{AsyncRead, AsyncSeek, AsyncWrite, FsError, ReadBuf, VirtualFile};
 
-use crate::host_fs::{error_of, nanoseconds};
+use crate::errors::{error_of, note};
+use crate::host_fs::nanoseconds;
 
 /// An open file.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl AsyncRead for HostFile {
 
 impl AsyncWrite for HostFile {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.blocking(libc::POLLOUT, |mut file| file.write(bytes)))
+        Poll::Ready(self.blocking(libc::POLLOUT, |mut file| file.write(bytes)).inspect_err(note))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -15,6 +15,7 @@ use wasmer_wasix::virtual_fs::{
     VirtualFile,
 };
 
+use crate::errors::{self, error_of};
 use crate::host_file::HostFile;
 
 /// A directory that a guest may use.
@@ -80,7 +81,11 @@ impl FileSystem for HostFs {
     }
 
     fn hard_link(&self, source: &Path, target: &Path) -> Result<()> {
-        fs::hard_link(self.changing(source)?, self.changing(target)?).map_err(error_of)
+        fs::hard_link(self.changing(source)?, self.changing(target)?).map_err(|error| match error_of(error) {
+            // wasmer-wasix would make a link that lives in memory alone.
+            FsError::Unsupported => FsError::PermissionDenied,
+            other => other,
+        })
     }
 
     fn remove_dir(&self, path: &Path) -> Result<()> {
@@ -130,7 +135,9 @@ impl FileOpener for HostFs {
             // wasmer-wasix asks for write access whenever the directory's rights allow it, for a mere read too. Where
             // nothing but that stands in the way, the file opens for reading, and a write fails when it comes.
             Err(error) if wanted.read && may_be_read(wanted, &error) => {
-                options.write(false).open(&host).map_err(|_| error_of(error))?
+                let opened = options.write(false).open(&host).map_err(|_| error_of(error))?;
+                errors::forget();
+                opened
             }
             opened => opened.map_err(error_of)?,
         };
@@ -168,20 +175,4 @@ fn described(metadata: fs::Metadata) -> Metadata {
 pub(crate) fn nanoseconds(time: io::Result<SystemTime>) -> u64 {
     let since = time.unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
-
-/// What wasmer-wasix calls an error of the host; it knows few of them.
-pub(crate) fn error_of(error: io::Error) -> FsError {
-    match error.raw_os_error() {
-        Some(libc::ENOTEMPTY) => FsError::DirectoryNotEmpty,
-        Some(libc::ENOTDIR) => FsError::BaseNotDirectory,
-        Some(libc::EISDIR) => FsError::NotAFile,
-        // Files are opened for reading and writing first; on this error they are for reading alone.
-        Some(libc::EROFS | libc::ETXTBSY) => FsError::PermissionDenied,
-        Some(libc::ENOSPC | libc::EDQUOT) => FsError::WriteZero,
-        Some(libc::EBADF) => FsError::InvalidFd,
-        Some(libc::ENODEV | libc::ENXIO) => FsError::NoDevice,
-        Some(libc::EXDEV | libc::EOPNOTSUPP) => FsError::Unsupported,
-        _ => error.into(),
-    }
 }

@@ -11,6 +11,7 @@
 //! - `host_fs` and `host_file`: directories and descriptors of the host as the guest meets them
 //! - `rights`: what may be done with files and directories
 //! - `corrections`: where wasmer-wasix would answer a guest wrong
+//! - `errors`: what the host said, where wasmer-wasix has no word for it
 //! - `runtime`: threads, timers and sockets, there as soon as a guest asks for them
 //! - `instance`: from a module and its world to something that runs
 //! - `outcome`: how a guest ended
@@ -19,6 +20,7 @@ mod apart;
 mod artifact;
 mod compiler;
 mod corrections;
+mod errors;
 mod host_file;
 mod host_fs;
 mod instance;
