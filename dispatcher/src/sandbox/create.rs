@@ -9,6 +9,7 @@ use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sys::{prctl, signal::Signal};
 use nix::unistd::{Gid, setgroups};
+use oci_spec::runtime::Spec;
 
 use super::executor::Workload;
 use super::plan::{self, Plan};
@@ -19,6 +20,7 @@ use super::{Preset, SandboxError, rootfs_mount, spec};
 use crate::fault::{self, Fault};
 use crate::guest::{self, Guest};
 use crate::log;
+use crate::rootfs::folder;
 use crate::spawner::{Create, Failure};
 use crate::state::{Process, Record, State};
 
@@ -90,6 +92,7 @@ fn make(
     let mut spec = spec::read(&request.bundle)?;
     fault::break_spec(&mut spec);
     spec::check_terminal(spec.process().as_ref(), request.terminal)?;
+    make_working_directory(request, record, &spec)?;
     let options = runtime_options(request.options.as_ref())?;
     let options = options.as_ref().map(|(url, value)| (url.as_str(), value.as_slice()));
     let container = plan::Container { bundle: &request.bundle, namespace: &request.namespace, id: &request.id };
@@ -134,6 +137,16 @@ fn make(
         settle_terminal(terminal, process.and_then(oci_spec::runtime::Process::console_size), user);
     }
     Ok(made)
+}
+
+/// Makes the working directory where the image has none. Where there is no rootfs of ours, the root is the bundle's own.
+fn make_working_directory(request: &Create, record: &Record, spec: &Spec) -> Result<(), SandboxError> {
+    let own = || spec.root().as_ref().map(|root| request.bundle.join(root.path()));
+    let Some(rootfs) = record.rootfs.clone().or_else(own) else { return Ok(()) };
+    folder::make_working_directory(&rootfs, spec).map_err(|error| {
+        let cwd = spec.process().as_ref().map(|process| process.cwd().display().to_string()).unwrap_or_default();
+        SandboxError::Inside(format!("working directory {cwd} can't be made: {error}"))
+    })
 }
 
 /// The runtime options that came as text.
