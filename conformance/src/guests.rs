@@ -97,3 +97,46 @@ pub fn native(lab: &Lab) -> &'static Path {
         built
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    /// The built modules, by file name.
+    fn modules() -> BTreeMap<String, Vec<u8>> {
+        let names = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".wasm")).map(|name| (name.clone(), read(&name))).collect()
+    }
+
+    #[test]
+    fn each_module_is_what_its_checksum_says() {
+        let sums = String::from_utf8(read("SHA256SUMS")).unwrap();
+        let written: BTreeMap<_, _> = sums
+            .lines()
+            .map(|line| line.split_once("  ./").unwrap_or_else(|| panic!("SHA256SUMS: {line:?}")))
+            .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
+            .collect();
+        let found: BTreeMap<_, _> =
+            modules().into_iter().map(|(name, bytes)| (name, hex::encode(Sha256::digest(bytes)))).collect();
+        assert_eq!(found, written, "make guests builds them and writes their checksums");
+    }
+
+    #[test]
+    fn each_module_is_in_the_table_of_guests() {
+        let table = toml::from_slice::<toml::Table>(&read("guests.toml")).unwrap();
+        let listed: BTreeSet<_> =
+            table["guest"].as_array().unwrap().iter().map(|row| row["wasm"].as_str().unwrap()).collect();
+        let modules = modules();
+        assert_eq!(modules.keys().map(String::as_str).collect::<BTreeSet<_>>(), listed);
+    }
+
+    #[test]
+    fn the_modules_are_small_enough_for_a_source_tree() {
+        let bytes: usize = modules().values().map(Vec::len).sum();
+        assert!(bytes <= 15 << 20, "{bytes} bytes");
+    }
+}
