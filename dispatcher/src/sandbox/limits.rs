@@ -7,6 +7,7 @@ use oci_spec::runtime::LinuxResources;
 
 use super::SandboxError;
 use crate::causes::chain;
+use crate::fault::{self, Fault};
 use crate::spawner::Failure;
 use crate::state::State;
 
