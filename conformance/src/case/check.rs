@@ -35,13 +35,14 @@ pub(super) fn check(case: &Case, names: &Names<'_>) -> Result<(), String> {
     }
     hold(case.copies > 0, || "copies: at least 1".into())?;
     hold(!case.timeout().is_zero(), || "timeout: at least 1".into())?;
-    for (path, file) in &case.files {
+    for (path, file) in case.layers.iter().chain([&case.files]).flatten() {
         hold(path.starts_with('/'), || format!("files: {path:?} is not absolute"))?;
         content("files", &file.content, names)?;
     }
     for mount in &case.mounts {
         hold(mount.to.starts_with('/'), || format!("mounts: {:?} is not absolute", mount.to))?;
         hold(!mount.tmpfs || mount.files.is_empty(), || "mounts: a tmpfs begins empty".into())?;
+        hold(mount.from.is_none() || mount.files.is_empty(), || "mounts: only a fresh folder gets files".into())?;
         for (path, file) in &mount.files {
             hold(!path.starts_with('/') && !path.contains(".."), || format!("mounts: {path:?} leaves the folder"))?;
             content("mounts", &file.content, names)?;
@@ -54,8 +55,10 @@ pub(super) fn check(case: &Case, names: &Names<'_>) -> Result<(), String> {
         hold(says_nothing_of_stderr(&case.expect), || "expect.stderr: a terminal has but one stream".into())?;
     }
     if matches!(case.image, ImageKind::Artifact { .. }) {
-        hold(case.files.is_empty(), || "files: an artifact holds the module alone".into())?;
+        let alone = case.files.is_empty() && case.layers.is_empty();
+        hold(alone, || "files: an artifact holds the module alone".into())?;
     }
+    surroundings(case, names)?;
     hold(case.stdin != Some(Stdin::Open(false)), || "stdin.open: leave stdin out instead".into())?;
     steps(case)?;
     expect("expect", &case.expect)?;
@@ -68,6 +71,24 @@ pub(super) fn check(case: &Case, names: &Names<'_>) -> Result<(), String> {
     hold(case.expect.because.is_none(), || "expect.because: it belongs into expect.on.TARGET".into())
 }
 
+/// The node and the pod.
+fn surroundings(case: &Case, names: &Names<'_>) -> Result<(), String> {
+    for plugin in case.node.iter().flat_map(|node| &node.plugins) {
+        let said = [&plugin.copy, &plugin.text, &plugin.link, &plugin.c].into_iter().flatten().count();
+        hold(said == 1, || "node.plugins: a plug-in is just one of copy, text, link, c".into())?;
+    }
+    let options = [&case.runtime_options, &case.runtime_options_file, &case.runtime_options_path];
+    hold(options.into_iter().flatten().count() < 2, || "runtime_options: there is one form of them at a time".into())?;
+    hold(case.beside.is_empty() || case.pod.is_some(), || "beside: name the pod".into())?;
+    for beside in &case.beside {
+        guest("beside.guest", &beside.guest, names)?;
+        if let Some(target) = &beside.target {
+            word("beside.target", target, &["native", "wasmtime", "wasmedge", "wasmer"])?;
+        }
+    }
+    Ok(())
+}
+
 fn steps(case: &Case) -> Result<(), String> {
     let steps = case.steps();
     hold(!steps.is_empty(), || "steps: there is none".into())?;
@@ -75,7 +96,8 @@ fn steps(case: &Case) -> Result<(), String> {
     for step in &steps {
         let key = format!("steps: {}", step.name());
         if let Act::Exec(exec) = &step.act {
-            hold(execs.insert(exec.id.clone()), || format!("{key}: id {:?} is there twice", exec.id))?;
+            // Twice is one thing that a case may be about.
+            execs.insert(exec.id.clone());
             hold(!exec.args.is_empty(), || format!("{key}: args is empty"))?;
         }
         if let Some(exec) = &step.exec {
@@ -114,6 +136,7 @@ fn says_nothing_of_stderr(expect: &Expect) -> bool {
 fn content(key: &str, content: &Content, names: &Names<'_>) -> Result<(), String> {
     match content {
         Content::Guest(name) | Content::Twin(name) => guest(key, name, names),
+        Content::Wat(text) => wat::parse_str(text).map(drop).map_err(|error| format!("{key}: {error}")),
         _ => Ok(()),
     }
 }

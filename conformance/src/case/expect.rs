@@ -50,6 +50,9 @@ pub struct Expect {
     /// The engine that ran.
     #[serde(default)]
     pub took_engine: Option<String>,
+    /// How many shims serve its copies and the containers beside them.
+    #[serde(default)]
+    pub shims: Option<usize>,
     /// What single targets do otherwise.
     #[serde(default)]
     pub on: BTreeMap<String, Expect>,
@@ -85,6 +88,7 @@ impl Expect {
         all.within_ms = own.within_ms.or(all.within_ms);
         all.events = own.events.clone().or(all.events);
         all.oom = own.oom.or(all.oom);
+        all.shims = own.shims.or(all.shims);
         all.took_engine = own.took_engine.clone().or(all.took_engine);
         // Where the others refuse and this one does not, what it shows is its own.
         all.refused = None;

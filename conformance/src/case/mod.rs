@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - [`model`]: a case and the container that it describes; [`step`]: what is done; [`expect`]: what must be seen.
+//! - [`model`]: a case and the container that it describes; [`node`]: what is around it; [`step`]: what is done; [`expect`]: what must be seen.
 //! - [`file`]: a file of cases, read with errors that name file, case and key; [`check`]: what types can't say.
 //! - [`value`]: the small forms that values take: sizes, signals, users.
 
@@ -10,6 +10,7 @@ pub mod check;
 pub mod expect;
 pub mod file;
 pub mod model;
+pub mod node;
 pub mod step;
 pub mod value;
 

@@ -9,6 +9,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::expect::Expect;
+use super::node::{Beside, Node};
 use super::step::Step;
 use super::value::{Size, User};
 
@@ -56,6 +57,9 @@ pub struct Case {
     /// Variables, `NAME=VALUE`.
     #[serde(default)]
     pub env: Vec<String>,
+    /// Whether those are all: no `PATH`, which containerd's clients give.
+    #[serde(default)]
+    pub bare_env: bool,
     /// The working directory.
     #[serde(default)]
     pub cwd: Option<String>,
@@ -80,6 +84,9 @@ pub struct Case {
     /// What the image holds beside the guest, by absolute path.
     #[serde(default)]
     pub files: BTreeMap<String, File>,
+    /// Further layers above those files, the lowest first.
+    #[serde(default)]
+    pub layers: Vec<BTreeMap<String, File>>,
     /// Fresh folders of the host, or file systems in memory.
     #[serde(default)]
     pub mounts: Vec<Mount>,
@@ -92,6 +99,18 @@ pub struct Case {
     /// The runtime options' ConfigBody.
     #[serde(default)]
     pub runtime_options: Option<String>,
+    /// What the file holds that the runtime options' ConfigPath names.
+    #[serde(default)]
+    pub runtime_options_file: Option<String>,
+    /// The runtime options' ConfigPath itself, for one that is not there.
+    #[serde(default)]
+    pub runtime_options_path: Option<String>,
+    /// Our shim on another node: its own configuration, other engines.
+    #[serde(default)]
+    pub node: Option<Node>,
+    /// Laid over the container's specification: tables are merged, all else replaces (RFC 7396).
+    #[serde(default)]
+    pub spec: Option<toml::Table>,
     /// Limits of its cgroup.
     #[serde(default)]
     pub limits: Limits,
@@ -110,6 +129,9 @@ pub struct Case {
     /// The pod that its copies share.
     #[serde(default)]
     pub pod: Option<String>,
+    /// Containers of the same pod that run from before its start until after its end.
+    #[serde(default)]
+    pub beside: Vec<Beside>,
     /// What is done; none: create, start, wait, delete.
     #[serde(default)]
     steps: Option<Vec<Step>>,
@@ -129,6 +151,13 @@ fn one() -> usize {
 }
 
 impl Case {
+    /// A case of this name that says nothing more.
+    pub fn plain(name: &str, about: &str) -> Self {
+        let keys = [("name", name), ("about", about)];
+        let table: toml::Table = keys.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect();
+        table.try_into().expect("a case must have these two keys alone")
+    }
+
     /// `area/name`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.area, self.name)
@@ -246,6 +275,9 @@ impl Default for ImageKind {
 pub struct Mount {
     /// Where it is seen.
     pub to: String,
+    /// A path of the host in place of a fresh folder.
+    #[serde(default)]
+    pub from: Option<String>,
     /// What the fresh folder holds, by relative path.
     #[serde(default)]
     pub files: BTreeMap<String, File>,
@@ -286,6 +318,28 @@ pub enum Content {
     Guest(String),
     /// A guest's native twin.
     Twin(String),
+    /// What the container's own guest is on its target: module or twin.
+    Own,
+    /// A module in text format, or any bytes as `(module binary "…")`.
+    Wat(String),
+    /// A module that is made for the occasion: `costly` needs more than 500 MB to compile.
+    Generated(Generated),
+    /// A hard link to a file of the same layer.
+    HardLink(String),
+    /// A FIFO.
+    Fifo,
+    /// Nothing: what lower layers have here is taken away.
+    Whiteout,
+}
+
+/// A module that no source tree holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generated {
+    /// Costly to compile, cheap to run; exits with 7.
+    Costly,
+    /// Imports a function whose name has 88,000 letters.
+    LongImport,
 }
 
 #[derive(Deserialize)]
@@ -297,8 +351,22 @@ struct FileTable {
     folder: Option<bool>,
     guest: Option<String>,
     twin: Option<String>,
+    own: Option<bool>,
+    wat: Option<String>,
+    generated: Option<Generated>,
+    hard_link: Option<String>,
+    fifo: Option<bool>,
+    whiteout: Option<bool>,
     mode: Option<u32>,
     owner: Option<User>,
+}
+
+/// What a file may be.
+const FORMS: &str =
+    "text, bytes, link, folder, guest, twin, own, wat, generated, hard_link, fifo, whiteout";
+
+fn yes(said: Option<bool>, content: Content) -> Option<Content> {
+    said.filter(|said| *said).map(|_| content)
 }
 
 impl<'de> Deserialize<'de> for File {
@@ -307,7 +375,7 @@ impl<'de> Deserialize<'de> for File {
         impl<'de> Visitor<'de> for TextOrTable {
             type Value = File;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, or a table with one of text, bytes, link, folder, guest, twin")
+                write!(f, "a text, or a table with one of {FORMS}")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<File, E> {
                 let text = String::deserialize(StrDeserializer::new(text))?;
@@ -319,14 +387,20 @@ impl<'de> Deserialize<'de> for File {
                     table.text.map(Content::Text),
                     table.bytes.map(Content::Bytes),
                     table.link.map(Content::Link),
-                    table.folder.filter(|folder| *folder).map(|_| Content::Folder),
+                    yes(table.folder, Content::Folder),
                     table.guest.map(Content::Guest),
                     table.twin.map(Content::Twin),
+                    yes(table.own, Content::Own),
+                    table.wat.map(Content::Wat),
+                    table.generated.map(Content::Generated),
+                    table.hard_link.map(Content::HardLink),
+                    yes(table.fifo, Content::Fifo),
+                    yes(table.whiteout, Content::Whiteout),
                 ];
                 let mut said = said.into_iter().flatten();
                 match (said.next(), said.next()) {
                     (Some(content), None) => Ok(File { content, mode: table.mode, owner: table.owner }),
-                    _ => Err(de::Error::custom("a file is just one of text, bytes, link, folder, guest, twin")),
+                    _ => Err(de::Error::custom(format_args!("a file is just one of {FORMS}"))),
                 }
             }
         }

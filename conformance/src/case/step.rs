@@ -64,6 +64,9 @@ pub enum Act {
         /// So many clients at once, which must all get the same answer.
         #[serde(default = "one")]
         by: usize,
+        /// They begin to wait, and the next step does not: the last `wait` gets their answers as well.
+        #[serde(default)]
+        background: bool,
     },
     /// Deletes the task, or the exec.
     Delete {},
@@ -87,6 +90,18 @@ pub enum Act {
         #[serde(default)]
         under: BTreeMap<String, u64>,
     },
+    /// Asks for its metrics until they are so.
+    AwaitStats {
+        /// Figures that must become larger than these.
+        over: BTreeMap<String, u64>,
+    },
+    /// Looks that it does nothing for a while: no output, no processor time.
+    Still {
+        /// For so many milliseconds.
+        ms: u64,
+    },
+    /// Waits until there is more standard output than now.
+    AwaitMore {},
     /// Asks for its processes.
     Pids {
         /// How many there must be.
@@ -177,7 +192,7 @@ fn one() -> usize {
 impl Step {
     /// The steps of a case that says nothing of them.
     pub fn usual() -> Vec<Self> {
-        let acts = [Act::Create {}, Act::Start {}, Act::Wait { by: 1 }, Act::Delete {}];
+        let acts = [Act::Create {}, Act::Start {}, Act::Wait { by: 1, background: false }, Act::Delete {}];
         acts.into_iter().map(|act| Self { act, exec: None, fails: None }).collect()
     }
 
@@ -200,6 +215,9 @@ impl Step {
             Act::Resume {} => "resume",
             Act::Update(_) => "update",
             Act::Stats { .. } => "stats",
+            Act::AwaitStats { .. } => "await-stats",
+            Act::Still { .. } => "still",
+            Act::AwaitMore {} => "await-more",
             Act::Pids { .. } => "pids",
             Act::WriteStdin { .. } => "write-stdin",
             Act::CloseStdin {} => "close-stdin",

@@ -49,8 +49,10 @@ impl<'de> Deserialize<'de> for Size {
 impl<'de> Deserialize<'de> for Signal {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         match Either::deserialize(from)? {
-            Either::Number(number @ 1..=64) => Ok(Self(number as u32)),
-            Either::Number(number) => Err(de::Error::custom(format!("{number} is no signal"))),
+            // Any number: whether it is a signal's is for the runtime to say.
+            Either::Number(number) => {
+                u32::try_from(number).map(Self).map_err(|_| de::Error::custom(format!("{number} is no signal")))
+            }
             Either::Text(name) => match name.parse::<nix::sys::signal::Signal>() {
                 Ok(signal) => Ok(Self((signal as i32).cast_unsigned())),
                 Err(_) => Err(de::Error::custom(format!("{name:?} is no signal: write it as SIGTERM"))),

@@ -7,7 +7,7 @@ use containerd_client::services::v1::diff_client::DiffClient;
 use containerd_client::services::v1::images_client::ImagesClient;
 use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
 use containerd_client::services::v1::snapshots::{
-    CommitSnapshotRequest, PrepareSnapshotRequest, RemoveSnapshotRequest, StatSnapshotRequest,
+    CommitSnapshotRequest, MountsRequest, PrepareSnapshotRequest, RemoveSnapshotRequest, StatSnapshotRequest,
 };
 use containerd_client::services::v1::{
     ApplyRequest, CreateImageRequest, Image, InfoRequest, WriteAction, WriteContentRequest,
@@ -152,6 +152,16 @@ impl Containerd {
         };
         let prepared = SnapshotsClient::new(self.channel()).prepare(self.request(request)).await;
         Ok(prepared.map_err(refused("Prepare", &format!("snapshot {key}")))?.into_inner().mounts)
+    }
+
+    /// What the snapshot that was made under `key` is mounted from.
+    ///
+    /// # Errors
+    /// containerd refuses it.
+    pub async fn mounts(&self, key: &str) -> Result<Vec<Mount>, ClientError> {
+        let request = MountsRequest { snapshotter: SNAPSHOTTER.to_owned(), key: key.to_owned() };
+        let mounts = SnapshotsClient::new(self.channel()).mounts(self.request(request)).await;
+        Ok(mounts.map_err(refused("Mounts", &format!("snapshot {key}")))?.into_inner().mounts)
     }
 
     /// Removes a snapshot; one that is gone is removed.

@@ -13,7 +13,7 @@ use containerd_client::services::v1::{
 use containerd_client::tonic::transport::Channel;
 use containerd_client::types::Mount;
 use containerd_client::types::v1::Status;
-use oci_spec::runtime::{LinuxResources, Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process};
 use prost::Message;
 use prost_types::Any;
 use serde::Serialize;
@@ -85,7 +85,7 @@ impl Containerd {
         id: &str,
         image: &str,
         runtime: (&str, Option<&RuntimeOptions>),
-        spec: &Spec,
+        spec: &serde_json::Value,
     ) -> Result<(), ClientError> {
         let options = runtime
             .1

@@ -1,11 +1,11 @@
 //! What each step does to a container.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::task::JoinSet;
 
 use super::container::{Added, Container, SOON, Trouble};
 use super::spec::{exec_process, for_target, update};
@@ -62,7 +62,8 @@ impl Container {
             }
             Act::KillGuest {} => self.kill_now(Some(self.pid.cast_signed()), "first process")?,
             Act::KillShim {} => self.kill_now(self.traces.shim(), "shim")?,
-            Act::Wait { by } => self.wait(exec, *by).await?,
+            Act::Wait { by, background: true } => self.begin_to_wait(exec, *by),
+            Act::Wait { by, background: false } => self.wait(exec, *by).await?,
             Act::Delete {} => self.delete(exec).await?,
             Act::Exec(exec) => self.exec(exec).await?,
             Act::Pause {} => containerd.pause(&self.id, true).await?,
@@ -72,9 +73,7 @@ impl Container {
                 containerd.update(&self.id, &resources).await?;
             }
             Act::Stats { over, is, under } => {
-                let message = containerd.metrics(&self.id).await?;
-                let figures =
-                    figures(&message).map_err(|error| Trouble::unmet("metrics of a cgroup version", error))?;
+                let figures = self.figures().await?;
                 let rules = [
                     ("more than", over, u64::gt as fn(&u64, &u64) -> bool),
                     ("just", is, u64::eq),
@@ -89,6 +88,26 @@ impl Container {
                         }
                     }
                 }
+            }
+            Act::AwaitStats { over } => {
+                // Nothing tells of a figure that grows; that it never does is found by the case's timeout.
+                loop {
+                    let figures = self.figures().await?;
+                    if over.iter().all(|(name, bound)| figures.get(name.as_str()).is_some_and(|figure| figure > bound)) {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            Act::Still { ms } => {
+                let before = self.activity().await?;
+                tokio::time::sleep(Duration::from_millis(*ms)).await;
+                same("bytes of output and processor time", &before, &self.activity().await?)?;
+            }
+            Act::AwaitMore {} => {
+                let stdout = self.stream("", |pipes| &pipes.stdout);
+                let before = stdout.bytes().len();
+                stdout.until(|bytes| bytes.len() > before).await;
             }
             Act::Pids { count } => {
                 let pids = containerd.pids(&self.id).await?;
@@ -120,6 +139,18 @@ impl Container {
         Ok(())
     }
 
+    /// The task's metrics by name.
+    async fn figures(&self) -> Result<BTreeMap<&'static str, u64>, Trouble> {
+        let message = self.context.containerd.metrics(&self.id).await?;
+        figures(&message).map_err(|error| Trouble::unmet("metrics of a cgroup version", error))
+    }
+
+    /// How much it has written, and how long it has run: what grows while it does anything.
+    async fn activity(&mut self) -> Result<(usize, u64), Trouble> {
+        let written = self.stream("", |pipes| &pipes.stdout).bytes().len();
+        Ok((written, self.figures().await?.get("cpu.total").copied().unwrap_or_default()))
+    }
+
     fn pipes(&mut self, exec: &str) -> Result<&mut Pipes, Trouble> {
         let pipes =
             if exec.is_empty() { self.pipes.as_mut() } else { self.execs.get_mut(exec).map(|added| &mut added.pipes) };
@@ -145,9 +176,11 @@ impl Container {
             Some(added) => added.exec.stdin.clone(),
             None => self.case.stdin.clone(),
         };
-        let pipes = self.pipes(exec)?;
-        pipes.started();
+        if let Ok(pipes) = self.pipes(exec) {
+            pipes.started();
+        }
         let pid = started?;
+        let pipes = self.pipes(exec)?;
         if let Some(stdin) = &stdin {
             pipes.feed(stdin, &context.containerd, &id, exec);
         }
@@ -157,15 +190,22 @@ impl Container {
         Ok(())
     }
 
-    async fn wait(&mut self, exec: &str, by: usize) -> Result<(), Trouble> {
-        let mut clients = JoinSet::new();
+    fn begin_to_wait(&mut self, exec: &str, by: usize) {
         for _ in 0..by {
             let (containerd, id, exec) = (self.context.containerd.clone(), self.id.clone(), exec.to_owned());
-            clients.spawn(async move { containerd.wait(&id, &exec).await });
+            self.waiting.spawn(async move { containerd.wait(&id, &exec).await });
         }
+    }
+
+    async fn wait(&mut self, exec: &str, by: usize) -> Result<(), Trouble> {
+        self.begin_to_wait(exec, by);
         let mut codes = Vec::with_capacity(by);
-        while let Some(answer) = clients.join_next().await {
+        while let Some(answer) = self.waiting.join_next().await {
             codes.push(answer.map_err(|error| Trouble::own("a client that waits", error))??);
+        }
+        // One that ended before its start.
+        if let Ok(pipes) = self.pipes(exec) {
+            pipes.started();
         }
         if exec.is_empty() {
             self.seen.after_kill = self.last_kill.map(|at| at.elapsed());
@@ -198,12 +238,14 @@ impl Container {
         let context = Arc::clone(&self.context);
         let process = exec_process(exec, &self.case, &self.target)
             .map_err(|error| Trouble::own("the specification of the process", error))?;
-        let prefix = format!("{}-", exec.id);
+        // An id may be another's before and after.
+        self.added += 1;
+        let prefix = format!("{}-{}-", exec.id, self.added);
         let pipes = Pipes::new(&self.folder, &prefix, exec.stdin.is_some(), Reader::Normal, exec.terminal)
             .map_err(|error| Trouble::own("its pipes", error))?;
         let streams = pipes.streams.clone();
-        self.execs.insert(exec.id.clone(), Added { exec: exec.clone(), pipes });
         context.containerd.exec(&self.id, &exec.id, &process, &streams).await?;
+        self.execs.insert(exec.id.clone(), Added { exec: exec.clone(), pipes });
         if exec.held {
             return Ok(());
         }

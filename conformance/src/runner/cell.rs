@@ -1,5 +1,6 @@
 //! One case on one target: from its image to what it leaves behind.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,12 +8,14 @@ use tokio::task::JoinSet;
 
 use super::container::{Container, Context, Pod, SOON, Trouble};
 use super::image::ImageError;
+use super::node::{NodeError, NodeFolder};
 use super::spec::for_target;
 use super::target::Target;
 use super::traces::Traces;
 use super::twin::TwinError;
-use super::verdict::{Fault, USUAL_EVENTS, faults, text};
+use super::verdict::{Fault, USUAL_EVENTS, faults, shims, text};
 use crate::case::expect::Expect;
+use crate::case::node::Beside;
 use crate::case::step::Act;
 use crate::case::{Case, Step};
 use crate::report::{Failure, Outcome};
@@ -77,6 +80,7 @@ struct Shown {
     context: String,
     log: String,
     traces: Traces,
+    shim: Option<PathBuf>,
 }
 
 /// Runs a case on a target.
@@ -88,7 +92,14 @@ pub async fn run(context: &Arc<Context>, job: &Job) -> Outcome {
         }
         Err(error) => return failed(&[Fault::new("image", "an image of the case", error.to_string())], "", "", vec![]),
     };
-    let pod = match pod(context, job).await {
+    let node = match node(job) {
+        Ok(node) => node.map(Arc::new),
+        Err(error @ NodeError::File { .. }) => {
+            return failed(&[Fault::new("node", "the case's node can be made", error.to_string())], "", "", vec![]);
+        }
+        Err(error) => return Outcome::NotRun { reason: error.to_string() },
+    };
+    let pod = match pod(context, job, node.as_ref()).await {
         Ok(pod) => pod,
         Err(fault) => return failed(&[fault], "", "", vec![]),
     };
@@ -96,36 +107,79 @@ pub async fn run(context: &Arc<Context>, job: &Job) -> Outcome {
     let mut running = JoinSet::new();
     for copy in 0..job.case.copies {
         let id = if job.case.copies == 1 { job.id.clone() } else { format!("{}-{copy}", job.id) };
-        let in_pod = pod.as_ref().map(|pod| Pod { kind: "container", sandbox: pod.id.clone() });
-        let container = Container::new(context, &job.case, &job.target, image.clone(), id, in_pod);
+        let in_pod = pod.first().map(|sandbox| Pod { kind: "container", sandbox: sandbox.id.clone() });
+        let container = Container::new(context, &job.case, &job.target, image.clone(), id, in_pod, node.clone());
         running.spawn(one(container, job.case.steps(), Arc::clone(&wanted)));
     }
     let mut shown = running.join_all().await;
-    shown.extend(match pod {
-        Some(pod) => Some(end(pod).await),
-        None => None,
-    });
+    // The sandbox is the last to go, as it was the first to come.
+    for container in pod.into_iter().rev() {
+        shown.push(end(container).await);
+    }
     judge(&wanted, shown).await
 }
 
-/// The first container of a pod, which the others share a shim with.
-async fn pod(context: &Arc<Context>, job: &Job) -> Result<Option<Container>, Fault> {
-    let Some(name) = &job.case.pod else { return Ok(None) };
-    let mut case = idle();
-    case.area.clone_from(&job.case.area);
-    case.runtime.clone_from(&job.case.runtime);
-    let image = context.images.of(&case, &job.target).await;
-    let image = image.map_err(|error| Fault::new("image", "an image of the pod's sandbox", error.to_string()))?;
-    let id = format!("{}-{name}", job.id);
-    let pod = Pod { kind: "sandbox", sandbox: id.clone() };
-    let mut container = Container::new(context, &Arc::new(case), &job.target, image, id, Some(pod));
+/// The node of its own that the case wants.
+fn node(job: &Job) -> Result<Option<NodeFolder>, NodeError> {
+    let runtime = job.case.runtime.as_ref().unwrap_or(&job.target.runtime);
+    let engine = job.target.engine.as_deref().unwrap_or_default();
+    job.case.node.as_ref().map(|node| NodeFolder::make(node, runtime, engine)).transpose()
+}
+
+/// The other containers of the case's pod, the sandbox first: all of them run.
+async fn pod(context: &Arc<Context>, job: &Job, node: Option<&Arc<NodeFolder>>) -> Result<Vec<Container>, Fault> {
+    let Some(name) = &job.case.pod else { return Ok(Vec::new()) };
+    let usual = || Beside { target: None, guest: "probe".to_owned(), args: vec!["sleep".into(), "3600".into()], sandbox: true };
+    let has_sandbox = job.case.beside.iter().any(|beside| beside.sandbox);
+    let mut members: Vec<_> = (!has_sandbox).then(usual).into_iter().chain(job.case.beside.iter().cloned()).collect();
+    members.sort_by_key(|beside| !beside.sandbox);
+    let sandbox = format!("{}-{name}", job.id);
+    let mut pod = Vec::new();
+    for (at, member) in members.iter().enumerate() {
+        let id = if at == 0 { sandbox.clone() } else { format!("{sandbox}-{at}") };
+        let kind = if at == 0 { "sandbox" } else { "container" };
+        let member = beside(context, job, member, id, Pod { kind, sandbox: sandbox.clone() }, node).await;
+        match member {
+            Ok(container) => pod.push(container),
+            Err(fault) => {
+                for mut container in pod {
+                    let _ = container.remove().await;
+                }
+                return Err(fault);
+            }
+        }
+    }
+    Ok(pod)
+}
+
+/// Starts a container of the case's pod.
+async fn beside(
+    context: &Arc<Context>,
+    job: &Job,
+    beside: &Beside,
+    id: String,
+    pod: Pod,
+    node: Option<&Arc<NodeFolder>>,
+) -> Result<Container, Fault> {
+    let about = |what: &str| format!("{what} of the pod's container {id}");
+    let target = match &beside.target {
+        // Whoever is beside it has the case's shim, so a runtime of another name has no part in it.
+        Some(name) => Target::named(name).map(|other| Arc::new(Target { runtime: job.target.runtime.clone(), ..other })),
+        None => Some(Arc::clone(&job.target)),
+    };
+    let target = target.ok_or_else(|| Fault::new(about("target"), "the name of a target", format!("{:?}", beside.target)))?;
+    let case = member(&job.case, beside);
+    let image = context.images.of(&case, &target).await;
+    let image = image.map_err(|error| Fault::new(about("image"), "it can be made", error.to_string()))?;
+    let mut container =
+        Container::new(context, &Arc::new(case), &target, image, id.clone(), Some(pod), node.cloned());
     for act in [Act::Create {}, Act::Start {}] {
         if let Err(trouble) = container.step(&Step { act, exec: None, fails: None }).await {
             let _ = container.remove().await;
-            return Err(fault(&format!("{} of the pod's sandbox", container.at), &trouble));
+            return Err(fault(&about(&container.at), &trouble));
         }
     }
-    Ok(Some(container))
+    Ok(container)
 }
 
 /// A case that is nothing but the probe, which waits.
@@ -139,19 +193,35 @@ pub async fn missing(context: &Arc<Context>, target: &Arc<Target>, id: String) -
     let case = Arc::new(idle());
     // Where there is no image, its cells tell why.
     let image = context.images.of(&case, target).await.ok()?;
-    let mut container = Container::new(context, &case, target, image, id, None);
+    let mut container = Container::new(context, &case, target, image, id, None, None);
     let _ = container.step(&Step { act: Act::Create {}, exec: None, fails: None }).await;
     let refused = container.seen.refused.take();
     let _ = container.remove().await;
     refused.filter(|message| ["not installed", "executable file not found"].iter().any(|words| message.contains(words)))
 }
 
+/// A container of a pod beside the case's own, as a case.
+fn member(case: &Case, beside: &Beside) -> Case {
+    let mut member = idle();
+    member.area.clone_from(&case.area);
+    member.runtime.clone_from(&case.runtime);
+    member.guest.clone_from(&beside.guest);
+    member.args.clone_from(&beside.args);
+    member
+}
+
+/// Ends a container of the pod, which must still be running.
 async fn end(mut pod: Container) -> Shown {
     let log = pod.log_shown();
-    let removed = pod.remove().await;
-    let faults = removed.err().map(|error| Fault::new("clean up", "the pod's sandbox can be removed", error));
-    let (faults, context) = (faults.into_iter().collect(), String::new());
-    Shown { faults, as_others: false, refused: None, context, log, traces: pod.traces.clone() }
+    let mut faults = Vec::new();
+    if let Err(trouble) = pod.step(&Step { act: Act::State { is: "running".to_owned() }, exec: None, fails: None }).await {
+        faults.push(fault(&format!("{} of {}, beside it", pod.at, pod.id), &trouble));
+    }
+    if let Err(error) = pod.remove().await {
+        faults.push(Fault::new("clean up", "the pod's containers can be removed", error));
+    }
+    let (shim, traces) = (pod.seen.shim.clone(), pod.traces.clone());
+    Shown { faults, as_others: false, refused: None, context: String::new(), log, traces, shim }
 }
 
 /// Runs one container through its steps.
@@ -191,7 +261,8 @@ async fn one(mut container: Container, steps: Vec<Step>, wanted: Arc<Wanted>) ->
     if let Err(error) = container.remove().await {
         found.push(Fault::new("clean up", "the container can be removed", error));
     }
-    Shown { faults: found, as_others, refused, context, log, traces: container.traces.clone() }
+    let (shim, traces) = (container.seen.shim.clone(), container.traces.clone());
+    Shown { faults: found, as_others, refused, context, log, traces, shim }
 }
 
 async fn go(container: &mut Container, steps: &[Step], wanted: &Wanted) -> Result<(), Trouble> {
@@ -240,6 +311,8 @@ async fn judge(wanted: &Wanted, shown: Vec<Shown>) -> Outcome {
     let traces: Vec<_> = shown.iter().map(|shown| shown.traces.clone()).collect();
     let leaks = leaks(traces).await;
     let mut found: Vec<Fault> = shown.iter().flat_map(|shown| shown.faults.clone()).collect();
+    let served: Vec<_> = shown.iter().map(|shown| shown.shim.clone()).collect();
+    found.extend(shims(&wanted.own, &served));
     let many = found.len();
     found.dedup();
     if let Some(first) = found.first_mut().filter(|_| shown.len() > 1) {

@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
+
 use super::image::{Image, Images};
-use super::layer;
+use super::layer::{self, Own};
 use super::log::Log;
+use super::node::NodeFolder;
 use super::spec::{Bind, spec};
 use super::streams::Pipes;
 use super::target::Target;
@@ -86,6 +89,8 @@ pub struct Seen {
     pub stderr: Vec<u8>,
     /// Streams that were still open long after the exit.
     pub open: Vec<&'static str>,
+    /// The socket of the shim that serves it.
+    pub shim: Option<PathBuf>,
     /// What happened to its task.
     pub events: Vec<Event>,
     /// What the shim and containerd logged of it.
@@ -121,6 +126,13 @@ pub struct Container {
     pub(super) execs: HashMap<String, Added>,
     pub(super) pid: u32,
     pub(super) last_kill: Option<Instant>,
+    /// Clients that wait behind the steps' back.
+    pub(super) waiting: JoinSet<Result<u32, ClientError>>,
+    /// How often a task of it was asked for; the record is made once.
+    tasks: usize,
+    node: Option<Arc<NodeFolder>>,
+    /// How many processes were added so far.
+    pub(super) added: usize,
     log: Option<Log>,
     /// What it will leave behind, if it does.
     pub traces: Traces,
@@ -139,6 +151,7 @@ impl Container {
         image: Image,
         id: String,
         pod: Option<Pod>,
+        node: Option<Arc<NodeFolder>>,
     ) -> Self {
         Self {
             traces: Traces::of(context.containerd.namespace(), &id),
@@ -154,33 +167,26 @@ impl Container {
             execs: HashMap::new(),
             pid: 0,
             last_kill: None,
+            waiting: JoinSet::new(),
+            tasks: 0,
+            added: 0,
+            node,
             seen: Seen::default(),
             at: "create".to_owned(),
         }
     }
 
-    /// Makes snapshot, record, pipes and task.
+    /// Makes snapshot and record, unless they are there from an earlier task, and pipes and a task.
     pub(super) async fn create(&mut self) -> Result<(), Trouble> {
         let context = Arc::clone(&self.context);
-        let case = Arc::clone(&self.case);
-        let folders = self.mounts().map_err(|error| Trouble::own("the folders of its mounts", error))?;
-        let binds: Vec<_> =
-            case.mounts.iter().zip(&folders).map(|(mount, folder)| Bind { mount, folder: folder.as_deref() }).collect();
-        let pod = self.pod.as_ref().map(|pod| (pod.kind, pod.sandbox.as_str()));
-        let spec = spec(&case, &self.target, context.containerd.namespace(), &self.id, pod, &binds)
-            .map_err(|error| Trouble::own("its specification", error))?;
-        let pipes = Pipes::new(&self.folder, "", case.stdin.is_some(), case.reader, case.terminal.is_some())
+        let containerd = &context.containerd;
+        self.tasks += 1;
+        let prefix = if self.tasks == 1 { String::new() } else { format!("{}-", self.tasks) };
+        let rootfs = if self.tasks == 1 { self.record().await? } else { containerd.mounts(&self.id).await? };
+        let case = &self.case;
+        let mut pipes = Pipes::new(&self.folder, &prefix, case.stdin.is_some(), case.reader, case.terminal.is_some())
             .map_err(|error| Trouble::own("its pipes", error))?;
-        let pipes = self.pipes.insert(pipes);
-        let rootfs = context.containerd.prepare(&self.id, &self.image.snapshot).await?;
-        let options = case
-            .runtime_options
-            .as_ref()
-            .map(|body| RuntimeOptions { config_body: body.clone().into_bytes(), ..RuntimeOptions::default() });
-        let runtime = case.runtime.as_ref().unwrap_or(&self.target.runtime);
-        let image = &self.image.name;
-        context.containerd.create_container(&self.id, image, (runtime, options.as_ref()), &spec).await?;
-        match context.containerd.create_task(&self.id, rootfs, &pipes.streams).await {
+        match containerd.create_task(&self.id, rootfs, &pipes.streams).await {
             Ok(pid) => self.pid = pid,
             Err(error) => {
                 pipes.started();
@@ -189,11 +195,50 @@ impl Container {
             }
         }
         pipes.created();
+        self.pipes = Some(pipes);
         let created = context.events.until(&self.id, |events| events.iter().any(|event| event.name == "create"));
         // That it did not come is found where events are looked at.
         let _ = tokio::time::timeout(SOON, created).await;
         self.traces.note(self.pid, context.events.bundle(&self.id).as_deref());
+        self.seen.shim = self.traces.shims_socket().map(Path::to_owned);
         Ok(())
+    }
+
+    /// Makes its snapshot and containerd's record of it; gives what its root file system is mounted from.
+    async fn record(&mut self) -> Result<Vec<containerd_client::types::Mount>, Trouble> {
+        let (context, case) = (Arc::clone(&self.context), Arc::clone(&self.case));
+        let folders = self.mounts().map_err(|error| Trouble::own("the folders of its mounts", error))?;
+        let binds: Vec<_> =
+            case.mounts.iter().zip(&folders).map(|(mount, folder)| Bind { mount, folder: folder.as_deref() }).collect();
+        let pod = self.pod.as_ref().map(|pod| (pod.kind, pod.sandbox.as_str()));
+        let spec = spec(&case, &self.target, context.containerd.namespace(), &self.id, pod, &binds)
+            .map_err(|error| Trouble::own("its specification", error))?;
+        let options = self.runtime_options().map_err(|error| Trouble::own("its runtime options", error))?;
+        let runtime = match &self.node {
+            Some(node) => &node.runtime,
+            None => case.runtime.as_ref().unwrap_or(&self.target.runtime),
+        };
+        let rootfs = context.containerd.prepare(&self.id, &self.image.snapshot).await?;
+        let image = &self.image.name;
+        context.containerd.create_container(&self.id, image, (runtime, options.as_ref()), &spec).await?;
+        Ok(rootfs)
+    }
+
+    /// The options that the case says, in whichever of their forms.
+    fn runtime_options(&self) -> io::Result<Option<RuntimeOptions>> {
+        let (mut config_path, mut config_body) = (String::new(), Vec::new());
+        if let Some(body) = &self.case.runtime_options {
+            config_body = body.clone().into_bytes();
+        } else if let Some(path) = &self.case.runtime_options_path {
+            config_path.clone_from(path);
+        } else if let Some(text) = &self.case.runtime_options_file {
+            let path = self.folder.join("options.toml");
+            fs::write(&path, text)?;
+            config_path = path.display().to_string();
+        } else {
+            return Ok(None);
+        }
+        Ok(Some(RuntimeOptions { config_path, config_body, ..RuntimeOptions::default() }))
     }
 
     /// Makes the folders of the case's mounts; none for what is in memory.
@@ -201,7 +246,8 @@ impl Container {
         fs::create_dir_all(&self.folder)?;
         let mut folders = Vec::new();
         for (at, mount) in self.case.mounts.iter().enumerate() {
-            folders.push(if mount.tmpfs { None } else { Some(self.fill(self.mount_folder(at), mount)?) });
+            let fresh = !mount.tmpfs && mount.from.is_none();
+            folders.push(if fresh { Some(self.fill(self.mount_folder(at), mount)?) } else { None });
         }
         Ok(folders)
     }
@@ -223,7 +269,10 @@ impl Container {
                     continue;
                 }
                 Content::Folder => fs::create_dir_all(&path)?,
-                other => fs::write(&path, layer::bytes(other, &self.context.images)?.unwrap_or_default())?,
+                other => {
+                    let own = Own { guest: &self.case.guest, native: self.target.native };
+                    fs::write(&path, layer::bytes(other, own, &self.context.images)?.unwrap_or_default())?;
+                }
             }
             let usual = if matches!(file.content, Content::Folder | Content::Twin(_)) { 0o755 } else { 0o644 };
             fs::set_permissions(&path, fs::Permissions::from_mode(file.mode.unwrap_or(usual)))?;

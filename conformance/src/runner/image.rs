@@ -6,7 +6,7 @@ use std::sync::Arc;
 use containerd_client::types::Descriptor;
 use serde_json::{Value, json};
 
-use super::layer::{Guests, Layer};
+use super::layer::{Guests, Layer, Own};
 use super::target::Target;
 use super::twin::{TwinError, Twins};
 use crate::case::Case;
@@ -144,12 +144,13 @@ impl Images {
             None => made.guests.entry(path).or_insert(self.base(case, target)?).clone(),
         };
         let mut layers = vec![base];
-        if !case.files.is_empty() {
-            let mut files = Layer::default();
-            for (path, file) in &case.files {
-                files.add(path, file, self)?;
+        let own = Own { guest: &case.guest, native: target.native };
+        for files in [&case.files].into_iter().chain(&case.layers).filter(|files| !files.is_empty()) {
+            let mut layer = Layer::default();
+            for (path, file) in files {
+                layer.add(path, file, own, self)?;
             }
-            layers.push(Blob::new(LAYER, files.finish()?));
+            layers.push(Blob::new(LAYER, layer.finish()?));
         }
         Ok(layers)
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxResources, Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process};
 use serde_json::{Value, json};
 
 use super::image::guest_path;
@@ -49,9 +49,10 @@ pub fn spec(
     id: &str,
     pod: Option<(&str, &str)>,
     binds: &[Bind<'_>],
-) -> Result<Spec, String> {
+) -> Result<Value, String> {
     let mut annotations = serde_json::Map::new();
-    annotations.extend(case.annotations.iter().map(|(key, value)| (key.clone(), json!(value))));
+    annotations
+        .extend(case.annotations.iter().map(|(key, value)| (key.clone(), json!(for_target(value, case, target)))));
     // A case that names a runtime of its own is about how the engine is chosen.
     if let (Some((key, value)), None) = (target.annotation(), &case.runtime) {
         annotations.entry(key).or_insert(json!(value));
@@ -66,7 +67,7 @@ pub fn spec(
         "terminal": case.terminal.is_some(),
         "user": { "uid": case.user.map_or(0, |user| user.uid), "gid": case.user.map_or(0, |user| user.gid) },
         "args": words(case, target),
-        "env": [PATH],
+        "env": if case.bare_env { json!([]) } else { json!([PATH]) },
         "cwd": case.cwd.as_deref().unwrap_or("/"),
         "noNewPrivileges": true,
         "capabilities": { "bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES },
@@ -82,7 +83,7 @@ pub fn spec(
     extend(&mut process["env"], case.env.iter().map(|entry| json!(entry)));
     let mut mounts = usual_mounts();
     extend(&mut mounts, binds.iter().map(mount));
-    let spec = json!({
+    let mut spec = json!({
         "ociVersion": "1.0.2",
         "process": process,
         "root": { "path": "rootfs", "readonly": case.read_only_root },
@@ -102,7 +103,23 @@ pub fn spec(
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },
     });
-    serde_json::from_value(spec).map_err(|error| error.to_string())
+    // As it is: a case may be about what no type of ours can hold.
+    if let Some(patch) = &case.spec {
+        merge(&mut spec, serde_json::to_value(patch).map_err(|error| error.to_string())?);
+    }
+    Ok(spec)
+}
+
+/// Lays `patch` over `value` (RFC 7396): tables are merged, all else replaces.
+fn merge(value: &mut Value, patch: Value) {
+    match (value, patch) {
+        (Value::Object(value), Value::Object(patch)) => {
+            for (key, patch) in patch {
+                merge(value.entry(key).or_insert(Value::Null), patch);
+            }
+        }
+        (value, patch) => *value = patch,
+    }
 }
 
 /// The process of an exec; what it does not say is as the container's own.
@@ -134,9 +151,11 @@ pub fn update(limits: Limits) -> Result<LinuxResources, String> {
     serde_json::from_value(resources(limits)).map_err(|error| error.to_string())
 }
 
-/// A case writes a guest's path as that of its module; where twins run, that of the twin is meant.
+/// A case writes a guest's path as that of its module; where twins run, that of the twin is meant. `{engine}` is the
+/// target's.
 pub fn for_target(text: &str, case: &Case, target: &Target) -> String {
-    if target.native { text.replace(&format!("{}.wasm", case.guest), &case.guest) } else { text.to_owned() }
+    let text = text.replace("{engine}", target.engine.as_deref().unwrap_or_default());
+    if target.native { text.replace(&format!("{}.wasm", case.guest), &case.guest) } else { text }
 }
 
 /// What runs.
@@ -220,6 +239,10 @@ fn mount(bind: &Bind<'_>) -> Value {
         Some(folder) => {
             options.insert(0, "rbind".to_owned());
             json!({ "destination": mount.to, "type": "bind", "source": folder, "options": options })
+        }
+        None if mount.from.is_some() => {
+            options.insert(0, "rbind".to_owned());
+            json!({ "destination": mount.to, "type": "bind", "source": mount.from, "options": options })
         }
         None => json!({ "destination": mount.to, "type": "tmpfs", "source": "tmpfs", "options": options }),
     }

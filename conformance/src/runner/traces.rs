@@ -38,6 +38,11 @@ impl Traces {
         }
     }
 
+    /// The socket of its shim, once its task is there.
+    pub fn shims_socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
     /// The processes that are its own: in its cgroup, or with its name among their arguments.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let cgroup = format!("/{}/{}", self.namespace, self.id);

@@ -1,5 +1,8 @@
 //! What was seen of a container against what must be.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use super::act::quoted;
 use super::container::Seen;
 use crate::case::expect::Expect;
@@ -68,10 +71,20 @@ pub fn faults(expect: &Expect, events: Option<&[String]>, seen: &Seen) -> Vec<Fa
     faults
 }
 
+/// How many shims served the containers of a case, against how many must have.
+pub fn shims(expect: &Expect, seen: &[Option<PathBuf>]) -> Option<Fault> {
+    let wanted = expect.shims?;
+    let shims: BTreeSet<_> = seen.iter().flatten().collect();
+    let told = || format!("{}, by their sockets: {shims:?}", shims.len());
+    (shims.len() != wanted).then(|| Fault::new("expect.shims", format!("{wanted} for all its containers"), told()))
+}
+
 fn exits(expect: &Expect, seen: &Seen, faults: &mut Vec<Fault>) {
     let mut told = seen.exits.clone();
     let own = |event: &&crate::client::events::Event| event.exec.is_empty() && event.name == "exit";
-    told.extend(seen.events.iter().filter(own).filter_map(|event| Some(("its event", event.exit?))));
+    // Of its last task: an earlier one's end was its own.
+    let last = seen.events.iter().rposition(|event| event.name == "create").unwrap_or(0);
+    told.extend(seen.events[last..].iter().filter(own).filter_map(|event| Some(("its event", event.exit?))));
     if told.is_empty() {
         if let Some(code) = expect.exit {
             faults.push(Fault::new("expect.exit", format!("exit code {code}"), "no exit"));
