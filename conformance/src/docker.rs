@@ -115,6 +115,11 @@ impl Container {
         must(must(Process::start(&self.command("--rm"), self.input.clone())).finish(LIMIT))
     }
 
+    /// `docker run --rm --interactive --tty`, to be typed at a terminal.
+    pub fn words_at_terminal(self) -> Vec<String> {
+        self.flag("--interactive").flag("--tty").command("--rm")
+    }
+
     /// `docker run --detach`; fails the test if it can't be started.
     #[track_caller]
     pub fn detach(self) -> Detached {
@@ -140,6 +145,34 @@ impl Detached {
     #[track_caller]
     pub fn docker(&self, words: &[&str]) -> Output {
         docker(&[words, &[&self.name]].concat())
+    }
+
+    /// `docker exec FLAGS… NAME ARGS…`.
+    #[track_caller]
+    pub fn exec(&self, flags: &[&str], args: &[&str]) -> Output {
+        docker(&self.exec_words(flags, args))
+    }
+
+    /// `docker exec FLAGS… NAME ARGS…`, which goes on.
+    #[track_caller]
+    pub fn start_exec(&self, flags: &[&str], args: &[&str], input: Input) -> Process {
+        must(Process::start(&command(&self.exec_words(flags, args)), input))
+    }
+
+    /// `docker exec --interactive --tty NAME ARGS…`, to be typed at a terminal.
+    #[track_caller]
+    pub fn exec_words_at_terminal(&self, args: &[&str]) -> Vec<String> {
+        command(&self.exec_words(&["--interactive", "--tty"], args))
+    }
+
+    fn exec_words<'a>(&'a self, flags: &[&'a str], args: &[&'a str]) -> Vec<&'a str> {
+        [&["exec"], flags, &[&self.name], args].concat()
+    }
+
+    /// What `docker inspect` says by `format`.
+    #[track_caller]
+    pub fn inspect(&self, format: &str) -> String {
+        self.docker(&["inspect", "--format", format]).expect_code(0).out().trim().to_owned()
     }
 
     /// Waits until its log holds `text`, and gives back the log so far.

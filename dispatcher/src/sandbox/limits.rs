@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn nonsense_is_named() {
         for (text, words) in [
-            ("[]", "can't be read"),
+            ("7", "can't be read"),
             (r#"{"memory":{"limit":"much"}}"#, "much"),
             (r#"{"memory":{"limit":-5}}"#, "memory.limit is -5"),
             (r#"{"cpu":{"cpus":"all"}}"#, "cpu.cpus is \"all\""),
