@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Deref;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, MmapOptions};
@@ -116,6 +116,11 @@ impl Entry {
             }
         }
         Err(culprit.unwrap_or(EntryError::Missing { name: name.clone(), places: tried }))
+    }
+
+    /// Whether anybody at all may execute it.
+    pub fn is_executable(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.permissions().mode() & 0o111 != 0)
     }
 
     /// The first `len` bytes, fewer where the file is shorter: enough to tell a module from a native program, which need

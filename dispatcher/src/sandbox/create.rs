@@ -11,6 +11,7 @@ use nix::sys::{prctl, signal::Signal};
 use nix::unistd::{Gid, setgroups};
 use oci_spec::runtime::Spec;
 
+use super::check;
 use super::executor::Workload;
 use super::plan::{self, Plan};
 use super::stdio::{Stdio, give, open_output};
@@ -92,6 +93,7 @@ fn make(
     let mut spec = spec::read(&request.bundle)?;
     fault::break_spec(&mut spec);
     spec::check_terminal(spec.process().as_ref(), request.terminal)?;
+    check::check(&spec, &request.bundle)?;
     make_working_directory(request, record, &spec)?;
     let options = runtime_options(request.options.as_ref())?;
     let options = options.as_ref().map(|(url, value)| (url.as_str(), value.as_slice()));

@@ -142,6 +142,24 @@ pub enum SandboxError {
         /// Its first bytes.
         begins: String,
     },
+    /// A native program that may not be executed.
+    #[error("entrypoint {path} is {kind} without permission to execute it: chmod +x it in the image")]
+    NoExecBit {
+        /// In the container.
+        path: String,
+        /// What it is.
+        kind: String,
+    },
+    /// A namespace that the container is to join.
+    #[error("{kind} namespace {path} can't be joined: {source}", path = path.display())]
+    Namespace {
+        /// Which kind.
+        kind: String,
+        /// Its file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Native code in place of WebAssembly.
     #[error(
         "entrypoint {path} holds native code ({what}), which is not run from an image; publish the WebAssembly module, or \
@@ -218,6 +236,7 @@ impl SandboxError {
             | E::Image(_)
             | E::Module { .. }
             | E::NotRunnable { .. }
+            | E::NoExecBit { .. }
             | E::NativeCode { .. }
             | E::Terminal { .. }
             | E::Process(_)

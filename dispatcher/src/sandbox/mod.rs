@@ -5,7 +5,7 @@
 //! - [`preset`](Preset): what the shim knows before any container: configuration, alias, engines loaded early
 //! - `plan`: from bundle to plan: which file, which engine, compiled, checked
 //! - `rootfs_mount`: the root file system
-//! - `spec`: the specification as we run it
+//! - `spec`: the specification as we run it; `check`: whether the host has what it names
 //! - `executor`: what libcontainer calls inside of the new process
 //! - `stdio`: the container's ends of its pipes
 //! - `create`, `teardown`: all of it in order, and back
@@ -13,6 +13,7 @@
 //! - `terminal`: pseudo terminals
 //! - `limits`: pausing, other limits
 
+mod check;
 mod create;
 mod error;
 mod exec;

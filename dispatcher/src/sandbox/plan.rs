@@ -90,6 +90,9 @@ pub(super) fn plan(
         Ok(entry) => {
             let kind = EntryKind::of_file(Path::new(&entry.path), &entry.first_bytes(FIRST_BYTES)?);
             if matches!(kind, EntryKind::Elf | EntryKind::Script) && !annotations.wasm {
+                if !entry.is_executable() {
+                    return Err(SandboxError::NoExecBit { path: entry.path, kind: kind.to_string() });
+                }
                 return Ok(Plan { guest: None, kernel_filesystems: true });
             }
             let content = entry.map()?;
