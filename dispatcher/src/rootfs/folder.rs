@@ -38,7 +38,8 @@ fn make(root: &Path, path: &Path) -> io::Result<()> {
         }
         above.push(component);
     }
-    Ok(())
+    // What has its name may be a file.
+    openat2(&root, &above, inside).map(drop).map_err(io::Error::from)
 }
 
 #[cfg(test)]
@@ -55,6 +56,7 @@ mod tests {
         for path in ["/there/a/b", "/there/a/b", "/there", "/"] {
             make(root.path(), Path::new(path)).unwrap();
         }
+        assert!(make(root.path(), Path::new("/there/file")).is_err());
         assert!(root.path().join("there/a/b").is_dir() && root.path().join("there/file").is_file());
     }
 

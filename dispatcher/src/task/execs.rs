@@ -142,8 +142,12 @@ impl Lifecycle {
                 unsafe { libc::kill(pid as i32, signal) };
             }
         }
-        let gone = |_| error(Code::NOT_FOUND, format!("container {}: process already finished", container.id));
-        process.signal(signal).map_err(gone)?;
+        process.signal(signal).map_err(|errno| match errno {
+            nix::Error::EINVAL => {
+                error(Code::INVALID_ARGUMENT, format!("container {}: there is no signal {signal}", container.id))
+            }
+            _ => error(Code::NOT_FOUND, format!("container {}: process already finished", container.id)),
+        })?;
         if container.paused() && signal == Signal::SIGKILL as i32 {
             // Version 1's freezer holds even who was killed.
             let this = Arc::clone(self);
