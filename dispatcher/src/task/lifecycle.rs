@@ -199,7 +199,8 @@ impl Lifecycle {
                 let container_id = container.id.clone();
                 this.publisher.publish(Event::Oom(TaskOOM { container_id, ..Default::default() }));
             }
-            let exit = if fault::is(Fault::ExecCode) && process.exec.is_some() { Exit { status: 0, ..exit } } else { exit };
+            let exit =
+                if fault::is(Fault::ExecCode) && process.exec.is_some() { Exit { status: 0, ..exit } } else { exit };
             this.publisher.publish(Event::Exit(TaskExit {
                 container_id: container.id.clone(),
                 id: process.id.clone(),
