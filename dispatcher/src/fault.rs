@@ -3,9 +3,7 @@
 //! They are there in a build with the feature `faults` alone, which nothing but tests makes. In any other [`is`] is never
 //! true, and what hangs on it is not compiled in.
 
-use std::collections::HashMap;
-
-use oci_spec::runtime::Spec;
+use std::path::Path;
 
 use crate::selection::Choice;
 
@@ -13,6 +11,7 @@ macro_rules! faults {
     ($($(#[$doc:meta])* $fault:ident = $name:literal,)*) => {
         /// Something that can be broken.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[cfg_attr(not(feature = "faults"), allow(dead_code))]
         pub(crate) enum Fault { $($(#[$doc])* $fault,)* }
 
         /// All of them by the names that the annotation takes.
@@ -62,7 +61,7 @@ faults! {
     TerminalOutput = "terminal-output",
     /// Messages of engines don't name the file.
     Message = "message",
-    /// Pause does nothing.
+    /// Pause and Resume do nothing.
     Pause = "pause",
     /// Update does nothing.
     Update = "update",
@@ -85,7 +84,11 @@ pub(crate) const fn is(_: Fault) -> bool {
 
 /// Breaks nothing.
 #[cfg(not(feature = "faults"))]
-pub(crate) const fn choose(_: &HashMap<String, String>) {}
+pub(crate) const fn choose(_: &std::collections::HashMap<String, String>) {}
+
+/// Breaks nothing.
+#[cfg(not(feature = "faults"))]
+pub(crate) const fn choose_in(_: &Path) {}
 
 /// Says nothing.
 #[cfg(not(feature = "faults"))]
@@ -93,14 +96,15 @@ pub(crate) const fn warn() {}
 
 /// Leaves a specification as it is.
 #[cfg(not(feature = "faults"))]
-pub(crate) const fn break_spec(_: &mut Spec) {}
+pub(crate) const fn break_spec(_: &mut oci_spec::runtime::Spec) {}
 
 #[cfg(feature = "faults")]
-pub(crate) use chosen::{break_spec, choose, is, warn};
+pub(crate) use chosen::{break_spec, choose, choose_in, is, warn};
 
 #[cfg(feature = "faults")]
 mod chosen {
     use std::collections::HashMap;
+    use std::path::Path;
     use std::sync::OnceLock;
 
     use oci_spec::runtime::{Spec, User};
@@ -124,6 +128,13 @@ mod chosen {
             Some((_, fault)) => drop(CHOSEN.set(*fault)),
             // A test that asked for it would prove nothing.
             None => panic!("there is no fault {name:?}"),
+        }
+    }
+
+    /// As [`choose`], for who has only the bundle.
+    pub(crate) fn choose_in(bundle: &Path) {
+        if let Ok(spec) = Spec::load(bundle.join("config.json")) {
+            choose(spec.annotations().as_ref().unwrap_or(&HashMap::new()));
         }
     }
 
@@ -158,7 +169,7 @@ pub(crate) fn another(choice: Choice) -> Choice {
 
 /// Mounts something for a container that nobody will take off.
 pub(crate) fn leave_mount(namespace: &str, id: &str) -> std::io::Result<()> {
-    let folder = std::path::Path::new("/run/multiwasm-test").join(namespace).join(id);
+    let folder = Path::new("/run/multiwasm-test").join(namespace).join(id);
     std::fs::create_dir_all(&folder)?;
     let flags = nix::mount::MsFlags::empty();
     nix::mount::mount(Some("left"), &folder, Some("tmpfs"), flags, None::<&str>).map_err(Into::into)

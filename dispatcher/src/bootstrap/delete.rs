@@ -9,6 +9,7 @@ use containerd_shim::util::timestamp;
 
 use super::address;
 use super::params::name;
+use crate::fault;
 use crate::sandbox;
 use crate::state::State;
 
@@ -19,6 +20,7 @@ const KILLED: u32 = 137;
 pub(super) fn delete(namespace: &str, id: &str, bundle: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let (namespace, id) = (name("namespace", namespace)?, name("container id", id)?);
     let pid = State::of(&namespace, &id).read().and_then(|record| record.init).map_or(0, |init| init.pid as u32);
+    fault::choose_in(&bundle);
     let removed = sandbox::remove(&namespace, &id);
     // A living server has other containers of the pod, or is about to get one.
     if let Some(socket) = address::noted(&bundle) {

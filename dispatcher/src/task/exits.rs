@@ -52,7 +52,7 @@ impl Exits {
                 _ => break,
             };
             let status = match status {
-                1..128 if fault::is(Fault::ExitCode) => 0,
+                1..=128 if fault::is(Fault::ExitCode) => 0,
                 129.. if fault::is(Fault::SignalCode) => status - 128,
                 _ => status,
             };

@@ -256,9 +256,10 @@ impl Lifecycle {
         let this = Arc::clone(self);
         to_its_end(async move {
             let exit = container.init.settled().await;
-            if !fault::is(Fault::TerminalOutput) {
-                last_output(&container.init).await;
+            if let Some(stdio) = container.init.stdio().filter(|_| fault::is(Fault::TerminalOutput)) {
+                stdio.cut();
             }
+            last_output(&container.init).await;
             let _step = container.init.step.lock().await;
             if !this.find(&id).is_ok_and(|there| Arc::ptr_eq(&there, &container)) {
                 return Err(error(Code::NOT_FOUND, format!("container {id} not found: it was deleted just now")));

@@ -112,6 +112,11 @@ impl Stdio {
         resize(console.0.get_ref().as_fd(), width, height)
     }
 
+    /// Copies nothing more.
+    pub(super) fn cut(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+
     /// Waits until all that the terminal's processes have written is where it goes.
     pub(super) async fn copied(&self) {
         if let Some(mut copied) = self.copied.clone() {
@@ -123,7 +128,7 @@ impl Stdio {
 
 impl Drop for Stdio {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        self.cut();
     }
 }
 
