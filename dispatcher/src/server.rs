@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use containerd_shim::protos::shim_async::create_task;
 use nix::sys::prctl;
+use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use ttrpc::r#async::transport::Listener;
@@ -21,7 +22,7 @@ use crate::task::{Exits, Publisher, TaskService};
 const LAST_EVENTS: Duration = Duration::from_secs(3);
 
 /// Serves until containerd says Shutdown; gives the exit code of the process.
-pub fn run(listener: UnixListener, spawner: OwnedFd, params: &Params, socket: &Path) -> i32 {
+pub fn run(listener: UnixListener, spawner: (Pid, OwnedFd), params: &Params, socket: &Path) -> i32 {
     let _ = prctl::set_name(c"multiwasm-shim");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let served = runtime.and_then(|runtime| runtime.block_on(serve(listener, spawner, params, socket)));
@@ -34,7 +35,12 @@ pub fn run(listener: UnixListener, spawner: OwnedFd, params: &Params, socket: &P
     }
 }
 
-async fn serve(listener: UnixListener, spawner: OwnedFd, params: &Params, socket: &Path) -> std::io::Result<()> {
+async fn serve(
+    listener: UnixListener,
+    (spawner_pid, spawner): (Pid, OwnedFd),
+    params: &Params,
+    socket: &Path,
+) -> std::io::Result<()> {
     // Containers outlive the workers that make them and become our children.
     prctl::set_child_subreaper(true)?;
     let mut children = signal(SignalKind::child())?;
@@ -54,6 +60,13 @@ async fn serve(listener: UnixListener, spawner: OwnedFd, params: &Params, socket
     ));
     let mut server = server(listener, &service)?;
     server.start().await.map_err(std::io::Error::other)?;
+    let mut ended = exits.watch(spawner_pid.as_raw());
+    let line = Arc::clone(&spawner);
+    tokio::spawn(async move {
+        if ended.wait_for(Option::is_some).await.is_ok() {
+            line.died();
+        }
+    });
     let receiving = tokio::spawn(async move { spawner.receive().await });
     tracing::debug!("serving on {}", socket.display());
     loop {

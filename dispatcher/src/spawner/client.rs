@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, Shutdown, sendmsg, shutdown};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
@@ -102,6 +102,13 @@ impl Spawner {
         }
         *self.lock() = None;
         tracing::error!("the spawner process is gone");
+    }
+
+    /// The spawner has died. What it and its workers have said is still handed out; the end comes behind that, which
+    /// processes that a worker has left behind, and that hold its end of the line, would otherwise hold back.
+    pub fn died(&self) {
+        // Closed already is as good.
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
     }
 
     async fn send(&self, message: &[u8], stdin: Option<BorrowedFd<'_>>) -> io::Result<()> {

@@ -22,21 +22,21 @@ use crate::sandbox::{self, Made, Preset};
 /// The longest message, in bytes: an overlay of some hundred layers has mount options of a few pages.
 pub(super) const LONGEST_MESSAGE: usize = 128 << 10;
 
-/// Forks the spawner and gives the server's end of the line.
+/// Forks the spawner and gives its number with the server's end of the line.
 ///
 /// The caller must have one thread: the child goes on with all of the parent's memory. `listener` is the server's socket;
 /// held open by the spawner, or by guests after it, it would seem to answer when the server is dead.
 ///
 /// # Errors
 /// What the kernel says.
-pub fn fork_spawner(preset: Preset, listener: &UnixListener) -> nix::Result<OwnedFd> {
+pub fn fork_spawner(preset: Preset, listener: &UnixListener) -> nix::Result<(Pid, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
     // SAFETY: the caller has one thread (documented), so no lock is held by anybody who is not copied.
     match unsafe { fork() }? {
-        ForkResult::Parent { .. } => {
+        ForkResult::Parent { child } => {
             nix::fcntl::fcntl(&ours, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
-            Ok(ours)
+            Ok((child, ours))
         }
         ForkResult::Child => {
             drop(ours);

@@ -157,6 +157,10 @@ impl Lifecycle {
         let options = work.options.clone();
         let (stdio, stdin) = open_stdio(&paths)?;
         let done = self.spawner.call(Work::Create(Box::new(work)), stdin.as_ref().map(AsFd::as_fd)).await;
+        if let Err(SpawnerError::Gone(_)) = &done {
+            // Its worker has died with it, and nobody else removes what that had made.
+            self.remove(&request.id).await?;
+        }
         let init = Arc::new(Process::new(request.id.clone(), paths, None));
         self.take_over(&init, done.map_err(failed)?, stdio);
         Ok(Arc::new(Container::new(request.id.clone(), request.bundle.clone(), options, init)))
