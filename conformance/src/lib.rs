@@ -19,7 +19,6 @@
 //! - [`image`]: writes an OCI image archive.
 //! - [`targets`]: what a test body runs on: each engine, our shim's native path, and runc.
 //! - [`ctr`], [`docker`]: containers through the two command lines.
-//! - [`refused`]: containers that must not come to life, and what the user reads.
 //! - [`leaks`]: what is left on the machine after a container.
 //!
 //! A body is written once, in `tests/`, and run on every target by [`each_engine!`] or [`each_target!`]. runc is among the
@@ -41,7 +40,6 @@ pub mod guests;
 pub mod image;
 pub mod lab;
 pub mod leaks;
-pub mod refused;
 pub mod report;
 pub mod runner;
 pub mod targets;
