@@ -362,8 +362,7 @@ struct FileTable {
 }
 
 /// What a file may be.
-const FORMS: &str =
-    "text, bytes, link, folder, guest, twin, own, wat, generated, hard_link, fifo, whiteout";
+const FORMS: &str = "text, bytes, link, folder, guest, twin, own, wat, generated, hard_link, fifo, whiteout";
 
 fn yes(said: Option<bool>, content: Content) -> Option<Content> {
     said.filter(|said| *said).map(|_| content)

@@ -93,7 +93,8 @@ impl Container {
                 // Nothing tells of a figure that grows; that it never does is found by the case's timeout.
                 loop {
                     let figures = self.figures().await?;
-                    if over.iter().all(|(name, bound)| figures.get(name.as_str()).is_some_and(|figure| figure > bound)) {
+                    if over.iter().all(|(name, bound)| figures.get(name.as_str()).is_some_and(|figure| figure > bound))
+                    {
                         break;
                     }
                     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -129,7 +129,8 @@ fn node(job: &Job) -> Result<Option<NodeFolder>, NodeError> {
 /// The other containers of the case's pod, the sandbox first: all of them run.
 async fn pod(context: &Arc<Context>, job: &Job, node: Option<&Arc<NodeFolder>>) -> Result<Vec<Container>, Fault> {
     let Some(name) = &job.case.pod else { return Ok(Vec::new()) };
-    let usual = || Beside { target: None, guest: "probe".to_owned(), args: vec!["sleep".into(), "3600".into()], sandbox: true };
+    let usual =
+        || Beside { target: None, guest: "probe".to_owned(), args: vec!["sleep".into(), "3600".into()], sandbox: true };
     let has_sandbox = job.case.beside.iter().any(|beside| beside.sandbox);
     let mut members: Vec<_> = (!has_sandbox).then(usual).into_iter().chain(job.case.beside.iter().cloned()).collect();
     members.sort_by_key(|beside| !beside.sandbox);
@@ -164,15 +165,17 @@ async fn beside(
     let about = |what: &str| format!("{what} of the pod's container {id}");
     let target = match &beside.target {
         // Whoever is beside it has the case's shim, so a runtime of another name has no part in it.
-        Some(name) => Target::named(name).map(|other| Arc::new(Target { runtime: job.target.runtime.clone(), ..other })),
+        Some(name) => {
+            Target::named(name).map(|other| Arc::new(Target { runtime: job.target.runtime.clone(), ..other }))
+        }
         None => Some(Arc::clone(&job.target)),
     };
-    let target = target.ok_or_else(|| Fault::new(about("target"), "the name of a target", format!("{:?}", beside.target)))?;
+    let target =
+        target.ok_or_else(|| Fault::new(about("target"), "the name of a target", format!("{:?}", beside.target)))?;
     let case = member(&job.case, beside);
     let image = context.images.of(&case, &target).await;
     let image = image.map_err(|error| Fault::new(about("image"), "it can be made", error.to_string()))?;
-    let mut container =
-        Container::new(context, &Arc::new(case), &target, image, id.clone(), Some(pod), node.cloned());
+    let mut container = Container::new(context, &Arc::new(case), &target, image, id.clone(), Some(pod), node.cloned());
     for act in [Act::Create {}, Act::Start {}] {
         if let Err(trouble) = container.step(&Step { act, exec: None, fails: None }).await {
             let _ = container.remove().await;
@@ -214,7 +217,9 @@ fn member(case: &Case, beside: &Beside) -> Case {
 async fn end(mut pod: Container) -> Shown {
     let log = pod.log_shown();
     let mut faults = Vec::new();
-    if let Err(trouble) = pod.step(&Step { act: Act::State { is: "running".to_owned() }, exec: None, fails: None }).await {
+    if let Err(trouble) =
+        pod.step(&Step { act: Act::State { is: "running".to_owned() }, exec: None, fails: None }).await
+    {
         faults.push(fault(&format!("{} of {}, beside it", pod.at, pod.id), &trouble));
     }
     if let Err(error) = pod.remove().await {
