@@ -76,6 +76,9 @@ faults! {
 /// What a program says of itself where it was built to break.
 pub(crate) const MARK: &str = if cfg!(feature = "faults") { " (built to break, for tests alone)" } else { "" };
 
+/// How late is what is late: more than a client takes from Wait to Delete.
+pub(crate) const LATE: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Whether this is broken.
 #[cfg(not(feature = "faults"))]
 pub(crate) const fn is(_: Fault) -> bool {

@@ -188,6 +188,9 @@ impl Output {
 async fn copy_out(console: Arc<Console>, mut output: Output, _done: watch::Sender<()>) {
     let mut buffer = vec![0; STEP];
     let mut lost = false;
+    if fault::is(Fault::TerminalOutput) {
+        tokio::time::sleep(fault::LATE).await;
+    }
     while let Ok(length @ 1..) = console.read(&mut buffer).await {
         // Where it can't be written any more (a full disk), it is still read: who writes must not wait for ever.
         let written = if lost { Ok(()) } else { output.write_all(&buffer[..length]).await };
