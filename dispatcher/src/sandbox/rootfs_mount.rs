@@ -14,8 +14,12 @@ use crate::spawner::Mount;
 /// # Errors
 /// [`SandboxError::Mount`]; those before the one that failed stay mounted.
 pub(super) fn mount_all(mounts: &[Mount], rootfs: &Path) -> Result<(), SandboxError> {
-    std::fs::create_dir_all(rootfs)
-        .map_err(|error| failed("the folder".to_owned(), rootfs.to_owned(), error.to_string()))?;
+    // The folder alone: a bundle that containerd has removed meanwhile must not come back.
+    if let Err(error) = std::fs::create_dir(rootfs)
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(failed("the folder".to_owned(), rootfs.to_owned(), error.to_string()));
+    }
     for mount in mounts {
         let target = rootfs.join(mount.target.trim_start_matches('/'));
         mount_rootfs(Some(&mount.kind), Some(&mount.source), &mount.options, &target)

@@ -14,7 +14,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, setsid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setsid};
 
 use super::message::{Failure, FailureKind, Reply, Request, Work};
 use crate::sandbox::{self, Made, Preset};
@@ -32,6 +32,7 @@ pub(super) const LONGEST_MESSAGE: usize = 128 << 10;
 pub fn fork_spawner(preset: Preset, listener: &UnixListener) -> nix::Result<(Pid, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    let server = getpid();
     // SAFETY: the caller has one thread (documented), so no lock is held by anybody who is not copied.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
@@ -41,6 +42,7 @@ pub fn fork_spawner(preset: Preset, listener: &UnixListener) -> nix::Result<(Pid
         ForkResult::Child => {
             drop(ours);
             let _ = nix::unistd::close(listener.as_raw_fd());
+            end_with(server);
             serve(theirs, preset)
         }
     }
@@ -55,10 +57,18 @@ struct Job {
     joining: Option<(String, String)>,
 }
 
+/// Lets this process end with its parent, which may be dead already: then nobody would tell.
+fn end_with(parent: Pid) {
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    if getppid() != parent {
+        // SAFETY: ends this process without the exit handlers of the server's program, which are not ours.
+        unsafe { libc::_exit(1) }
+    }
+}
+
 /// The spawner's life: it ends when the server closes its end or dies.
 fn serve(socket: OwnedFd, mut preset: Preset) -> ! {
     let _ = prctl::set_name(c"multiwasm-spawn");
-    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     preset.warm();
     if let Err(error) = work_for(&socket, &preset) {
         tracing::error!("the spawner ends: {error}");
@@ -171,10 +181,12 @@ pub(super) fn receive(socket: RawFd, buffer: &mut [u8]) -> nix::Result<(usize, V
 
 /// Forks a worker for one piece of work. Its exit code says whether it has answered.
 fn hire(socket: &OwnedFd, job: Job, jobs: &mut HashMap<Pid, Job>, work: impl FnOnce() -> Result<Made, Failure>) {
+    let spawner = getpid();
     // SAFETY: the spawner has one thread.
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => drop(jobs.insert(child, job)),
         Ok(ForkResult::Child) => {
+            end_with(spawner);
             let _ = SigSet::empty().thread_set_mask();
             let _ = prctl::set_name(c"multiwasm-work");
             // All that it forks can be found by its number when it is gone.
