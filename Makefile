@@ -78,6 +78,18 @@ test-%: stage ## the conformance tests in the lab of bookworm, trixie or forky
 .PHONY: conformance
 conformance: test-$(SUITE) ## what each engine must do, in one lab (SUITE)
 
+.PHONY: prove
+prove: stage ## show that the suite finds faults: run it on a shim that is broken on purpose
+	scripts/setup $(SUITE)
+	$(cargo) build $(all) --features multiwasm/faults --bin containerd-shim-faulty-v1
+	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-conformance prove \
+		--shim $(CARGO_TARGET_DIR)/release/containerd-shim-faulty-v1
+
+.PHONY: chaos
+chaos: stage ## kill shims, guests and containerd at random moments, 500 times
+	scripts/setup $(SUITE)
+	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-conformance chaos
+
 .PHONY: guests
 guests: ## build the guests of the tests again, from their sources
 	scripts/make-guests

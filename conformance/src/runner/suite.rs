@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -90,7 +91,9 @@ pub async fn run(catalog: &Arc<Catalog>, plan: &Plan, watcher: &dyn Watcher) -> 
     if jobs.is_empty() {
         return Err(RunError::Nothing);
     }
-    let namespace = format!("conformance-{}", std::process::id());
+    // What containerd still collects of one run must not be missed by the next one of this process.
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let namespace = format!("conformance-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
     let containerd = Containerd::connect(&plan.containerd, &namespace).await?;
     let (version, started, began) = (containerd.version().await?, Timestamp::now(), Instant::now());
     let folder = tempfile::Builder::new().prefix("multiwasm-conformance-").tempdir();
