@@ -142,6 +142,20 @@ impl Catalog {
         Ok(Self { areas, guests, sources: files })
     }
 
+    /// These cases in place of its own, and their guests beside its own: `modules` from elsewhere, without twins, by the
+    /// names that the cases call them by.
+    ///
+    /// # Panics
+    /// A case names another guest.
+    #[must_use]
+    pub fn with(mut self, areas: Vec<Area>, modules: BTreeMap<String, Vec<u8>>) -> Self {
+        self.areas = areas;
+        let guest = |name: &String, wasm| Guest { name: name.clone(), wasm, twin: Vec::new(), needs: Vec::new() };
+        self.guests.extend(modules.into_iter().map(|(name, wasm)| (name.clone(), guest(&name, wasm))));
+        self.cases().for_each(|case| _ = self.guest(&case.guest));
+        self
+    }
+
     /// A guest that a case names.
     pub fn guest(&self, name: &str) -> &Guest {
         self.guests.get(name).expect("each case was checked for the guests that it names")

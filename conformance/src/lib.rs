@@ -8,6 +8,7 @@
 //! - [`case`]: a case as data. [`catalog`]: all cases, and the guests that they name.
 //! - [`client`]: containerd's gRPC API.
 //! - [`runner`]: runs cases on targets, many at once, and compares what is seen with what must be.
+//! - [`testsuite`]: the modules of a wasi-testsuite checkout as cases.
 //! - [`report`]: what became of the cases, for people and for programs.
 //! - [`command_line`]: the command.
 //!
@@ -43,3 +44,4 @@ pub mod leaks;
 pub mod report;
 pub mod runner;
 pub mod targets;
+pub mod testsuite;

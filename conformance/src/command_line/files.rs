@@ -22,13 +22,14 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Writes those that were asked for.
-    pub(super) fn write(&self, report: &Report) -> Result<(), String> {
-        let forms = [
-            (&self.json, json::write as fn(&Report) -> String),
-            (&self.junit, junit::write),
-            (&self.markdown, markdown::write),
-            (&self.html, html::write),
+    /// Writes those that were asked for; `more` follows the matrix in Markdown.
+    pub(super) fn write(&self, report: &Report, more: &str) -> Result<(), String> {
+        let markdown = |report: &Report| [&markdown::write(report), more].join(if more.is_empty() { "" } else { "\n" });
+        let forms: [(_, &dyn Fn(&Report) -> String); 4] = [
+            (&self.json, &json::write),
+            (&self.junit, &junit::write),
+            (&self.markdown, &markdown),
+            (&self.html, &html::write),
         ];
         for (path, form) in forms {
             if let Some(path) = path {

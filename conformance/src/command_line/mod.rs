@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //!
-//! - [`run`]: runs cases. [`list`]: shows them. [`report`]: writes reports of earlier runs.
+//! - [`run`]: runs cases. [`list`]: shows them. [`testsuite`]: runs wasi-testsuite.
+//!   [`report`]: writes reports of earlier runs.
 //! - [`progress`]: how far a run is. [`summary`]: what became of it, for a terminal. [`files`]: reports as files.
 
 mod files;
@@ -11,6 +12,7 @@ mod progress;
 mod report;
 mod run;
 mod summary;
+mod testsuite;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     List(list::Args),
+    Testsuite(testsuite::Args),
     Report(report::Args),
 }
 
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Verb::List(args) => {
             catalog(cli.from.as_ref()).map_err(Into::into).and_then(|catalog| list::list(&catalog, args))
         }
+        Verb::Testsuite(args) => testsuite::testsuite(args),
         Verb::Report(args) => report::report(args),
     };
     match ended {

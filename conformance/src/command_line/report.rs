@@ -24,7 +24,7 @@ pub(super) fn report(args: &Args) -> Ended {
         reports.push(json::read(&text).map_err(|error| format!("{}: {error}", path.display()))?);
     }
     let report = merge::merge(reports)?;
-    args.files.write(&report)?;
+    args.files.write(&report, "")?;
     print!("{}", summary::of(&report));
     Ok(Counts::of_runs(&report.runs).failed == 0)
 }

@@ -1,5 +1,6 @@
 //! `multiwasm-conformance run`.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +24,8 @@ pub(super) struct Args {
     /// containerd's log file, where it has one: failures then show what was logged, and cases about the log are looked at
     #[arg(long, value_name = "FILE")]
     containerd_log: Option<PathBuf>,
-    /// Run on this (wasmtime, wasmedge, wasmer, native, runc), as often as wanted; all five where neither this nor
-    /// --runtime is given
+    /// Run on this (wasmtime, wasmedge, wasmer, native, runc), as often as wanted; all that the cases can run on where
+    /// neither this nor --runtime is given
     #[arg(long, value_name = "NAME", value_parser = engine)]
     engine: Vec<Target>,
     /// Run on the runtime of this name, io.containerd.wasmtime.v1 for one, as often as wanted
@@ -40,17 +41,17 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
     /// Show nothing but failures and the result
     #[arg(long)]
     quiet: bool,
 }
 
 /// Where containerd listens unless somebody says otherwise.
-const USUAL: &str = "/run/containerd/containerd.sock";
+pub(super) const USUAL: &str = "/run/containerd/containerd.sock";
 
 /// The path that a variable names; a lab sets them.
-fn named(variable: &str) -> Option<PathBuf> {
+pub(super) fn named(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
@@ -58,35 +59,48 @@ fn engine(name: &str) -> Result<Target, String> {
     Target::named(name).ok_or_else(|| format!("there is {}; other runtimes go by --runtime", Target::NAMES.join(", ")))
 }
 
-pub(super) fn run(catalog: &Arc<Catalog>, args: &Args) -> Ended {
-    let mut targets = args.engine.clone();
-    targets.extend(args.runtime.iter().map(|name| Target::runtime(name)));
-    if targets.is_empty() {
-        targets = Target::NAMES.iter().filter_map(|name| Target::named(name)).collect();
+impl Args {
+    /// Runs the cases of `catalog` as these flags say, on the targets of these names where the flags name none; `verb` is
+    /// the command's own words.
+    pub(super) fn perform(
+        &self,
+        catalog: &Arc<Catalog>,
+        verb: String,
+        usual: &[&str],
+    ) -> Result<Report, Box<dyn Error>> {
+        let mut targets = self.engine.clone();
+        targets.extend(self.runtime.iter().map(|name| Target::runtime(name)));
+        if targets.is_empty() {
+            targets = usual.iter().filter_map(|name| Target::named(name)).collect();
+        }
+        let mut names = std::collections::BTreeSet::new();
+        targets.retain(|target| names.insert(target.name.clone()));
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let plan = Plan {
+            verb,
+            containerd: self.containerd.clone().or_else(|| named("CONTAINERD_ADDRESS")).unwrap_or_else(|| USUAL.into()),
+            log: self.containerd_log.clone().or_else(|| named("MULTIWASM_LAB_LOG")),
+            targets,
+            filter: Filter::new(&self.case, catalog)?,
+            jobs: self.jobs.map_or(2 * processors, usize::from),
+            timeout: self.timeout.map(Duration::from_secs),
+        };
+        let progress = Progress::new(self.quiet);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let run = runtime.block_on(suite::run(catalog, &plan, &progress))?;
+        progress.end();
+        Ok(Report {
+            schema: model::SCHEMA,
+            made: Timestamp::now(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            runs: vec![run],
+        })
     }
-    let mut names = std::collections::BTreeSet::new();
-    targets.retain(|target| names.insert(target.name.clone()));
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let plan = Plan {
-        containerd: args.containerd.clone().or_else(|| named("CONTAINERD_ADDRESS")).unwrap_or_else(|| USUAL.into()),
-        log: args.containerd_log.clone().or_else(|| named("MULTIWASM_LAB_LOG")),
-        targets,
-        filter: Filter::new(&args.case, catalog)?,
-        jobs: args.jobs.map_or(2 * processors, usize::from),
-        timeout: args.timeout.map(Duration::from_secs),
-    };
-    let progress = Progress::new(args.quiet);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let run = runtime.block_on(suite::run(catalog, &plan, &progress))?;
-    progress.end();
-    let good = Counts::of(&run.cells).failed == 0;
-    let report = Report {
-        schema: model::SCHEMA,
-        made: Timestamp::now(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        runs: vec![run],
-    };
-    args.files.write(&report)?;
+}
+
+pub(super) fn run(catalog: &Arc<Catalog>, args: &Args) -> Ended {
+    let report = args.perform(catalog, "run".to_owned(), &Target::NAMES)?;
+    args.files.write(&report, "")?;
     print!("{}", summary::of(&report));
-    Ok(good)
+    Ok(Counts::of_runs(&report.runs).failed == 0)
 }

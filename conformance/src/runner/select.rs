@@ -66,8 +66,8 @@ pub fn applies(case: &Case, target: &Target, catalog: &Catalog) -> bool {
     }
 }
 
-/// The command that runs one cell alone.
-pub fn alone(case: &Case, target: &Target) -> String {
+/// The command that runs one cell alone, where `verb` runs all.
+pub fn alone(verb: &str, case: &Case, target: &Target) -> String {
     let on = if Target::named(&target.name).is_some() { "--engine" } else { "--runtime" };
-    format!("multiwasm-conformance run {on} {} --case {}", target.name, case.full_name())
+    format!("multiwasm-conformance {verb} {on} {} --case {}", target.name, case.full_name())
 }

@@ -25,6 +25,8 @@ use crate::report::{Cell, Outcome, Run, Timestamp};
 
 /// What is run, and how.
 pub struct Plan {
+    /// The words of the command that runs it, for who wants to run a cell of it again.
+    pub verb: String,
     /// containerd's socket.
     pub containerd: PathBuf,
     /// containerd's log, where it is a file that can be read.
@@ -148,7 +150,7 @@ fn jobs(catalog: &Catalog, plan: &Plan) -> Vec<Job> {
 
 /// A container's id has room for 76 characters.
 fn short(case: &Case) -> String {
-    let name = format!("{}-{}", case.area, case.name).replace(['_', '.'], "-");
+    let name = format!("{}-{}", case.area, case.name).replace(['_', '.', '/'], "-");
     name.chars().take(32).collect::<String>().trim_end_matches('-').to_owned()
 }
 
@@ -180,11 +182,11 @@ async fn all(
     let room = Arc::new(Semaphore::new(plan.jobs));
     let mut running = JoinSet::new();
     for (at, job) in together {
-        let (room, context) = (Arc::clone(&room), Arc::clone(&context));
+        let (room, context, verb) = (Arc::clone(&room), Arc::clone(&context), plan.verb.clone());
         let containers = job.case.copies.min(plan.jobs).try_into().unwrap_or(1);
         running.spawn(async move {
             let _room = room.acquire_many_owned(containers).await;
-            (at, one(&context, &job).await)
+            (at, one(&context, &job, &verb).await)
         });
     }
     while let Some(done) = running.join_next().await {
@@ -193,14 +195,14 @@ async fn all(
         cells[at] = Some(cell);
     }
     for (at, job) in alone {
-        let cell = one(&context, &job).await;
+        let cell = one(&context, &job, &plan.verb).await;
         watcher.done(&cell);
         cells[at] = Some(cell);
     }
     Ok(cells.into_iter().flatten().collect())
 }
 
-async fn one(context: &Arc<Context>, job: &Job) -> Cell {
+async fn one(context: &Arc<Context>, job: &Job, verb: &str) -> Cell {
     let began = Instant::now();
     let outcome = cell::run(context, job).await;
     let run = !matches!(outcome, Outcome::NotRun { .. });
@@ -212,7 +214,7 @@ async fn one(context: &Arc<Context>, job: &Job) -> Cell {
         target: job.target.name.clone(),
         outcome,
         milliseconds: if run { began.elapsed().as_millis().try_into().unwrap_or(u64::MAX) } else { 0 },
-        command: select::alone(&job.case, &job.target),
+        command: select::alone(verb, &job.case, &job.target),
     }
 }
 
