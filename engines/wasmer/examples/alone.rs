@@ -12,12 +12,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use wasmer::sys::{Cranelift, EngineBuilder};
 use wasmer::{Engine, Module};
 use wasmer_wasix::runners::wasi::{RuntimeOrEngine, WasiRunner};
 use wasmer_wasix::runtime::module_cache::HashedModuleData;
-use wasmer_wasix::virtual_fs::{ArcFile, BufferFile, FileSystem, NullFile, mem_fs};
+use wasmer_wasix::virtual_fs::{
+    ArcFile, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufferFile, FileSystem, NullFile, mem_fs,
+};
 use wasmer_wasix::{WasiError, WasiRuntimeError};
 
 fn main() -> ExitCode {
