@@ -31,6 +31,7 @@
 
 pub mod case;
 pub mod catalog;
+pub mod chaos;
 pub mod client;
 pub mod command;
 pub mod command_line;
@@ -41,6 +42,7 @@ pub mod guests;
 pub mod image;
 pub mod lab;
 pub mod leaks;
+pub mod prove;
 pub mod report;
 pub mod runner;
 pub mod targets;

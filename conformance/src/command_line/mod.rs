@@ -3,12 +3,15 @@
 //! # Layout
 //!
 //! - [`run`]: runs cases. [`list`]: shows them. [`testsuite`]: runs wasi-testsuite.
+//!   [`prove`]: the suite on a shim that is broken on purpose. [`chaos`]: kills what it can.
 //!   [`report`]: writes reports of earlier runs.
 //! - [`progress`]: how far a run is. [`summary`]: what became of it, for a terminal. [`files`]: reports as files.
 
+mod chaos;
 mod files;
 mod list;
 mod progress;
+mod prove;
 mod report;
 mod run;
 mod summary;
@@ -39,6 +42,8 @@ enum Verb {
     Run(run::Args),
     List(list::Args),
     Testsuite(testsuite::Args),
+    Prove(prove::Args),
+    Chaos(chaos::Args),
     Report(report::Args),
 }
 
@@ -59,6 +64,10 @@ pub fn main() -> ExitCode {
             catalog(cli.from.as_ref()).map_err(Into::into).and_then(|catalog| list::list(&catalog, args))
         }
         Verb::Testsuite(args) => testsuite::testsuite(args),
+        Verb::Chaos(args) => {
+            catalog(cli.from.as_ref()).map_err(Into::into).and_then(|catalog| chaos::chaos(&catalog, args))
+        }
+        Verb::Prove(args) => prove::prove(cli.from.as_ref(), args),
         Verb::Report(args) => report::report(args),
     };
     match ended {
