@@ -60,6 +60,13 @@ pub struct Arena {
     images: Arc<Images>,
     folder: tempfile::TempDir,
     tasks: PathBuf,
+    /// Those that were there before.
+    sockets: Vec<PathBuf>,
+}
+
+/// The sockets of all shims.
+fn sockets() -> Vec<PathBuf> {
+    fs::read_dir("/run/containerd/s").into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 impl Arena {
@@ -74,7 +81,7 @@ impl Arena {
         let images = Arc::new(Images::new(containerd.clone(), Arc::clone(catalog)));
         let folder = tempfile::Builder::new().prefix("multiwasm-chaos-").tempdir().map_err(ChaosError::Folder)?;
         let tasks = lab.state.join("io.containerd.runtime.v2.task");
-        Ok(Self { lab: Arc::new(lab), containerd, images, folder, tasks })
+        Ok(Self { lab: Arc::new(lab), containerd, images, folder, tasks, sockets: sockets() })
     }
 
     /// Runs a round, the `number`th of this run.
@@ -110,7 +117,8 @@ impl Arena {
             let victim = (at == 0 && hit || round.victim == Victim::Containerd).then_some(round.victim);
             let found = settle(&member, victim, round.seed).await;
             drop(pipes);
-            faults.extend(found.into_iter().map(|fault| format!("{} ({:?}): {fault}", member.id, round.containers[at])));
+            faults
+                .extend(found.into_iter().map(|fault| format!("{} ({:?}): {fault}", member.id, round.containers[at])));
         }
         Outcome { faults, hit, recovered: killed.elapsed() }
     }
@@ -139,10 +147,10 @@ impl Arena {
         let namespace = self.containerd.namespace().to_owned();
         self.containerd.remove_namespace().await?;
         Traces::remove_parents(&namespace);
-        let sockets = fs::read_dir("/run/containerd/s").into_iter().flatten().flatten();
         // A socket's name does not tell whose it is; one that nobody listens on is of a dead shim.
         let dead = |path: &PathBuf| std::os::unix::net::UnixStream::connect(path).is_err();
-        Ok(sockets.map(|entry| entry.path()).filter(dead).map(|path| format!("socket {}", path.display())).collect())
+        let new = sockets().into_iter().filter(|path| !self.sockets.contains(path) && dead(path));
+        Ok(new.map(|path| format!("socket {}", path.display())).collect())
     }
 }
 

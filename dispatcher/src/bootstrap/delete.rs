@@ -11,16 +11,40 @@ use super::address;
 use super::params::name;
 use crate::fault;
 use crate::sandbox;
-use crate::state::State;
+use crate::state::{Process, State};
 
 /// What a process that was killed ends with: 128 + SIGKILL.
 const KILLED: u32 = 137;
+
+/// Ends what a dead server has left of its shim: a worker may still be about to make what is then left, as each of them is
+/// told of its parent's death only when that is over.
+fn end_shim(namespace: &str, id: &str) {
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for pid in numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+        let Some(process) = Process::find(pid) else { continue };
+        let read = |file| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let (name, command) = (read("comm"), read("cmdline"));
+        let words: Vec<_> = command.split(|byte| *byte == 0).collect();
+        let has = |flag: &str, value: &str| words.windows(2).any(|pair| pair == [flag.as_bytes(), value.as_bytes()]);
+        // A container's own process shows its own words.
+        if name.starts_with(b"multiwasm-")
+            && has("-namespace", namespace)
+            && has("-id", id)
+            && words.contains(&&b"start"[..])
+        {
+            sandbox::end(process);
+        }
+    }
+}
 
 /// Removes what is left of container `id` and writes a `DeleteResponse` to stdout.
 pub(super) fn delete(namespace: &str, id: &str, bundle: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let (namespace, id) = (name("namespace", namespace)?, name("container id", id)?);
     let pid = State::of(&namespace, &id).read().and_then(|record| record.init).map_or(0, |init| init.pid as u32);
     fault::choose_in(&bundle);
+    if !address::noted(&bundle).is_some_and(|socket| address::answers(&socket)) {
+        end_shim(&namespace, &id);
+    }
     let removed = sandbox::remove(&namespace, &id);
     // A living server has other containers of the pod, or is about to get one.
     if let Some(socket) = address::noted(&bundle) {

@@ -35,5 +35,6 @@ pub use exec::{exec, settle_exec};
 pub use limits::{freeze, update};
 pub use plan::{Chosen, choose_and_load};
 pub use preset::Preset;
+pub(crate) use teardown::end;
 pub use teardown::remove;
 pub use terminal::Terminal;

@@ -37,7 +37,7 @@ pub(super) fn teardown(state: &State, record: &Record) -> Result<(), SandboxErro
     let mut left = Vec::new();
     let own = std::process::id() as i32;
     let mut end = |process: Process| {
-        kill(process);
+        self::end(process);
         if process.runs() {
             left.push(format!("process {}, which does not end", process.pid));
         }
@@ -72,7 +72,8 @@ fn removed(state: &State) -> Result<(), SandboxError> {
     state.remove().map_err(|source| SandboxError::State { path: state.folder().to_owned(), source })
 }
 
-fn kill(init: Process) {
+/// Kills a process and waits until it has ended, but not for ever.
+pub(crate) fn end(init: Process) {
     // SAFETY: kill(2) takes any number; that it is still the same process was just looked at.
     unsafe { libc::kill(init.pid, libc::SIGKILL) };
     let deadline = Instant::now() + KILL_WAIT;
@@ -150,6 +151,6 @@ fn remove_cgroup(cgroup: &Path, record: &Record) -> Result<(), String> {
         if Instant::now() > deadline {
             return Err(format!("{} (processes in it: {members:?})", named(&error)));
         }
-        members.into_iter().filter_map(Process::find).for_each(kill);
+        members.into_iter().filter_map(Process::find).for_each(end);
     }
 }
