@@ -88,6 +88,11 @@ impl Member {
         }
     }
 
+    /// Whether it runs a program, not a module.
+    pub(super) fn native(&self) -> bool {
+        self.target.native
+    }
+
     /// Creates and starts it, and lets it live. Calls may fail, as something is killed meanwhile; none may hang.
     pub(super) async fn live(&mut self, images: &Arc<Images>) -> Option<Pipes> {
         let began = Instant::now();

@@ -157,7 +157,8 @@ impl Arena {
 /// The exit of a container and its removal; what is wrong with them.
 async fn settle(member: &Member, victim: Option<Victim>, seed: u64) -> Vec<String> {
     let mut faults = member.hung.clone();
-    let signal = if seed.is_multiple_of(2) { Signal::SIGTERM } else { Signal::SIGKILL };
+    // A program that is the first of its pid namespace gets no SIGTERM before it has a handler.
+    let signal = if seed.is_multiple_of(2) && !member.native() { Signal::SIGTERM } else { Signal::SIGKILL };
     if member.started {
         if member.own_code().is_none() {
             member.signal(signal).await;
