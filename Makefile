@@ -11,7 +11,7 @@ export MULTIWASM_BUILD CARGO_TARGET_DIR
 
 PREFIX ?= /usr/local
 SUITES ?= bookworm trixie forky
-# The lab of `demo`, `bench` and `conformance`.
+# The lab of `demo`, `bench` and the wasi-testsuite.
 SUITE ?= forky
 
 engines := wasmtime wasmedge wasmer
@@ -23,6 +23,12 @@ in_lab = $(in_lab_plain) $(cargo) --offline
 # One profile and one selection for all: cargo unites the features of what is selected, and engines take minutes to
 # compile, so that each selection of its own would compile them again.
 all := --release --workspace
+conformance := $(CARGO_TARGET_DIR)/release/multiwasm-conformance
+reports := $(MULTIWASM_BUILD)/reports
+cases = mkdir -p $(reports) && $(call in_lab_plain,$(1)) $(conformance) run $(CASES:%=--case %) \
+	--json $(reports)/$(1).json --junit $(reports)/$(1).xml
+wasi_testsuite = $(call in_lab_plain,$(SUITE)) $(conformance) testsuite $(abspath $(WASI_TESTSUITE)) \
+	--json $(reports)/wasi-testsuite.json --markdown $(reports)/wasi-testsuite.md --html $(reports)/wasi-testsuite.html
 # Debian 12 has Docker in no version that is supported here, so its lab has containerd alone.
 without_docker := bookworm
 conformance_tests = test $(all) --features multiwasm-conformance/lab $(addprefix --test ,$(filter-out \
@@ -70,13 +76,19 @@ check: own ## format, lints and documentation
 test-unit: stage ## the tests that need no lab
 	$(cargo) test $(all) --features multiwasm-engine/loader
 
-test-%: stage ## the conformance tests in the lab of bookworm, trixie or forky
+test-%: stage ## the tests in the lab of bookworm, trixie or forky: by cases, and by the command lines that users type
 	scripts/setup $*
 	$(cargo) $(call conformance_tests,$*) --no-run
+	$(call cases,$*)
 	$(call in_lab,$*) $(call conformance_tests,$*)
 
 .PHONY: conformance
-conformance: test-$(SUITE) ## what each engine must do, in one lab (SUITE)
+conformance: stage ## what each engine does, case by case, on each containerd (SUITES, CASES=…, WASI_TESTSUITE=folder)
+	scripts/setup $(SUITES)
+	@failed=; $(foreach suite,$(SUITES),$(call cases,$(suite)) || failed=1;) \
+	$(if $(WASI_TESTSUITE),$(wasi_testsuite) || failed=1;) \
+	$(conformance) report $(SUITES:%=$(reports)/%.json) --markdown $(reports)/conformance.md --html $(reports)/conformance.html && \
+	echo "==> $(reports)/conformance.html" && [ -z "$$failed" ]
 
 .PHONY: prove
 prove: stage ## show that the suite finds faults: run it on a shim that is broken on purpose

@@ -24,18 +24,13 @@ pub(super) struct Files {
 impl Files {
     /// Writes those that were asked for; `more` follows the matrix in Markdown.
     pub(super) fn write(&self, report: &Report, more: &str) -> Result<(), String> {
-        let markdown = |report: &Report| [&markdown::write(report), more].join(if more.is_empty() { "" } else { "\n" });
-        let forms: [(_, &dyn Fn(&Report) -> String); 4] = [
-            (&self.json, &json::write),
-            (&self.junit, &junit::write),
-            (&self.markdown, &markdown),
-            (&self.html, &html::write),
-        ];
-        for (path, form) in forms {
-            if let Some(path) = path {
-                std::fs::write(path, form(report)).map_err(|error| format!("{}: {error}", path.display()))?;
-            }
-        }
-        Ok(())
+        let put = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
+            Some(path) => std::fs::write(path, text()).map_err(|error| format!("{}: {error}", path.display())),
+            None => Ok(()),
+        };
+        put(&self.json, &|| json::write(report))?;
+        put(&self.junit, &|| junit::write(report))?;
+        put(&self.markdown, &|| [&markdown::write(report), more].join(if more.is_empty() { "" } else { "\n" }))?;
+        put(&self.html, &|| html::write(report))
     }
 }

@@ -41,14 +41,15 @@ impl Terminal {
     /// Types `text`.
     #[track_caller]
     pub(crate) fn type_in(&mut self, text: &str) {
-        self.master.write_all(text.as_bytes()).unwrap();
+        self.master.write_all(text.as_bytes()).unwrap_or_else(|error| panic!("the terminal: {error}"));
     }
 
     /// Makes the window another size, as a person does with the mouse.
     #[track_caller]
     pub(crate) fn resize(&mut self, columns: u16, lines: u16) {
-        resize(&self.master, columns, lines).unwrap();
-        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGWINCH).unwrap();
+        resize(&self.master, columns, lines).unwrap_or_else(|error| panic!("the terminal: {error}"));
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGWINCH)
+            .unwrap_or_else(|error| panic!("the terminal: {error}"));
     }
 
     /// Waits until `text` is shown; what was shown up to its end is not looked at again.
@@ -64,7 +65,7 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn finish(mut self) -> (i32, String) {
         self.read_until("it ends", |_| false);
-        let status = self.child.wait().unwrap();
+        let status = self.child.wait().unwrap_or_else(|error| panic!("the terminal: {error}"));
         (status.code().unwrap_or(-1), String::from_utf8_lossy(&self.shown).into_owned())
     }
 
@@ -76,7 +77,8 @@ impl Terminal {
         while !done(&self.shown) {
             let left = deadline.saturating_duration_since(Instant::now());
             let mut ready = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
-            poll(&mut ready, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)).unwrap();
+            poll(&mut ready, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX))
+                .unwrap_or_else(|error| panic!("the terminal: {error}"));
             let shown = String::from_utf8_lossy(&self.shown).into_owned();
             assert!(Instant::now() < deadline, "waited for {LIMIT:?} until {what}; shown is {shown:?}");
             match self.master.read(&mut buffer) {

@@ -14,12 +14,16 @@ const SCHEME: &str = "unix://";
 
 /// The socket's path for a group of containers: what containerd's own shims use, so that `ctr` and people find it.
 pub(super) fn socket_path(params: &Params, group: &str) -> PathBuf {
-    let address = containerd_shim::socket_address(&params.grpc_address, &params.namespace, group);
-    let path = PathBuf::from(address.trim_start_matches(SCHEME));
+    let path = usual(&params.grpc_address, &params.namespace, group);
     match (&params.socket_dir, path.file_name()) {
         (Some(dir), Some(name)) => dir.join(name),
         _ => path,
     }
+}
+
+/// As [`socket_path`], where containerd names no folder for sockets.
+pub(super) fn usual(grpc_address: &str, namespace: &str, group: &str) -> PathBuf {
+    PathBuf::from(containerd_shim::socket_address(grpc_address, namespace, group).trim_start_matches(SCHEME))
 }
 
 /// What containerd is told.

@@ -38,18 +38,26 @@ fn end_shim(namespace: &str, id: &str) {
 }
 
 /// Removes what is left of container `id` and writes a `DeleteResponse` to stdout.
-pub(super) fn delete(namespace: &str, id: &str, bundle: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
+///
+/// # Errors
+/// What is left and why.
+pub(super) fn delete(
+    grpc_address: &str,
+    namespace: &str,
+    id: &str,
+    bundle: PathBuf,
+) -> Result<(), Box<dyn std::error::Error>> {
     let (namespace, id) = (name("namespace", namespace)?, name("container id", id)?);
+    // A shim that died before it noted its socket, or whose bundle is gone, had it in the usual place.
+    let socket = address::noted(&bundle).unwrap_or_else(|| address::usual(grpc_address, &namespace, &id));
     let pid = State::of(&namespace, &id).read().and_then(|record| record.init).map_or(0, |init| init.pid as u32);
     fault::choose_in(&bundle);
-    if !address::noted(&bundle).is_some_and(|socket| address::answers(&socket)) {
+    if !address::answers(&socket) {
         end_shim(&namespace, &id);
     }
     let removed = sandbox::remove(&namespace, &id);
     // A living server has other containers of the pod, or is about to get one.
-    if let Some(socket) = address::noted(&bundle) {
-        address::remove_dead(&socket)?;
-    }
+    address::remove_dead(&socket)?;
     removed?;
     let response =
         DeleteResponse { pid, exit_status: KILLED, exited_at: MessageField::some(timestamp()?), ..Default::default() };

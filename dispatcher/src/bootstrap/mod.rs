@@ -38,7 +38,9 @@ pub fn main(args: &[String]) -> ExitCode {
         "start" => Params::read(&flags, &input, alias_of(name))
             .map_err(|e| e.to_string())
             .and_then(|params| start::start(params).map_err(|e| chain(&e))),
-        "delete" => delete::delete(&flags.namespace, &flags.id, bundle(&flags.bundle)).map_err(|e| chain(&*e)),
+        "delete" => {
+            delete::delete(&flags.address, &flags.namespace, &flags.id, bundle(&flags.bundle)).map_err(|e| chain(&*e))
+        }
         other => Err(format!("no such action: {other:?}; containerd calls this program with start or delete")),
     };
     match done {

@@ -10,6 +10,7 @@
 //! - [`abi`]: the C types, one to one as in the header
 //! - [`engine`]: the trait, and the types that an engine meets
 //! - [`export`]: from trait to table; no panic crosses
+//! - [`start`]: keeps a module's start function from running too early, for engines that can't
 //! - `loader`: from a file to a checked table, and safe methods on it
 
 pub mod abi;
@@ -17,6 +18,7 @@ pub mod engine;
 pub mod export;
 #[cfg(feature = "loader")]
 pub mod loader;
+pub mod start;
 
 pub use engine::{
     Capabilities, Description, Engine, EngineError, ErrorKind, Guest, Optimize, Outcome, Preopen, Settings, Source,

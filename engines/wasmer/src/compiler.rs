@@ -41,8 +41,9 @@ impl Compiler {
         let target = self.engine.target();
         let mut features: Vec<_> = target.cpu_features().iter().map(|feature| feature.to_string()).collect();
         features.sort();
+        // The number says what this crate does to a module before the compiler sees it; raised when that changes.
         format!(
-            "wasmer {} {} {} elf {} {}",
+            "wasmer {} {} {} elf 2 {} {}",
             wasmer_compiler::VERSION,
             self.engine.as_sys().deterministic_id(),
             match self.optimize {

@@ -3,7 +3,8 @@
 //! wasmer-wasix says of stdio that it is a terminal, whatever it is, so that a guest writes line by line into pipes; of
 //! directories that they can be read and written like files, so that a guest asks for rights that it can't be given; and
 //! of descriptor 3 that everything is allowed. What it answers is corrected before the guest sees it, and so are errors
-//! that it has no word for. And it removes no directory that it has not met before: so it is made to look first.
+//! that it has no word for. It removes no directory that it has not met before: so it is made to look first. And it waits
+//! for ever where a guest asks not to wait at all.
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -19,7 +20,9 @@ use crate::errors;
 use crate::rights::DIRECTORIES;
 
 /// The modules whose functions are corrected; they take the same parameters and structures.
-const MODULES: [&str; 3] = ["wasi_snapshot_preview1", "wasi_unstable", "wasix_32v1"];
+const MODULES: [&str; 3] = ["wasi_snapshot_preview1", OLDER, "wasix_32v1"];
+/// The one whose structures of polling are others.
+const OLDER: &str = "wasi_unstable";
 
 /// The functions whose errors come from the host's file systems.
 const OF_FILES: [&str; 15] = [
@@ -45,6 +48,12 @@ const TYPE: u64 = 0;
 const RIGHTS: u64 = 8;
 const INHERITING: u64 = 16;
 
+/// One of `poll_oneoff`'s subscriptions, of preview 1 and WASIX: its length, and where it has its kind (0: a clock) and the
+/// time to wait.
+const SUBSCRIPTION: u64 = 48;
+const KIND: u64 = 8;
+const TIMEOUT: u64 = 24;
+
 /// What is true of the first descriptors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
@@ -69,7 +78,8 @@ pub(crate) fn apply(imports: &mut Imports, store: &mut Store, env: &FunctionEnv<
         let told = original("fd_fdstat_get").map(|original| fdstat(original, store, env, facts));
         let removed = original("path_remove_directory").zip(original("path_filestat_set_times"));
         let removed = removed.map(|(original, look)| remove_directory(original, look, store, env));
-        for (name, function) in [("fd_fdstat_get", told), ("path_remove_directory", removed)] {
+        let polled = original("poll_oneoff").filter(|_| module != OLDER).map(|original| poll(original, store, env));
+        for (name, function) in [("fd_fdstat_get", told), ("path_remove_directory", removed), ("poll_oneoff", polled)] {
             if let Some(function) = function {
                 imports.define(module, name, function);
             }
@@ -118,6 +128,41 @@ fn remove_directory(original: Function, look: Function, store: &mut Store, env: 
             call(&original, &mut context, &[fd, path, length])
         };
     Function::new_typed_with_env(store, env, corrected)
+}
+
+/// `poll_oneoff`, in which no time to wait is none: wasmer-wasix takes 0 nanoseconds for no limit, and 1 for none to wait.
+fn poll(original: Function, store: &mut Store, env: &FunctionEnv<WasiEnv>) -> Function {
+    let corrected = move |mut context: FunctionEnvMut<'_, WasiEnv>,
+                          at: u32,
+                          events: u32,
+                          count: u32,
+                          told: u32|
+          -> Result<i32, RuntimeError> {
+        let changed = no_time(context.data(), &context, at, count);
+        let answer = call(&original, &mut context, &[at, events, count, told].map(int))?;
+        if let Some(memory) = context.data().try_memory_view(&context) {
+            // What the guest has there is its own.
+            for at in changed {
+                let _ = memory.write(at, &0u64.to_le_bytes());
+            }
+        }
+        Ok(answer)
+    };
+    Function::new_typed_with_env(store, env, corrected)
+}
+
+/// Makes 1 of each time of 0 among the subscriptions at `at`, and gives where. What is outside of the memory is left to who
+/// reads it next.
+fn no_time(env: &WasiEnv, store: &impl AsStoreRef, at: u32, count: u32) -> Vec<u64> {
+    let Some(memory) = env.try_memory_view(store) else { return Vec::new() };
+    let subscriptions = (0..u64::from(count)).map(|number| u64::from(at) + number * SUBSCRIPTION);
+    let of_clocks = subscriptions.take_while(|at| at + SUBSCRIPTION <= memory.data_size());
+    let of_clocks = of_clocks.filter(|at| memory.read_u8(at + KIND).is_ok_and(|kind| kind == 0));
+    let none = of_clocks.map(|at| at + TIMEOUT).filter(|at| {
+        let mut timeout = [0; 8];
+        memory.read(*at, &mut timeout).is_ok() && timeout == [0; 8]
+    });
+    none.filter(|at| memory.write(*at, &1u64.to_le_bytes()).is_ok()).collect()
 }
 
 fn int(value: u32) -> Value {

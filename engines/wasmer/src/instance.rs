@@ -1,6 +1,6 @@
 //! From a module and its world to something that runs.
 
-use multiwasm_engine::{EngineError, ErrorKind, Guest, Outcome};
+use multiwasm_engine::{EngineError, ErrorKind, Guest, Outcome, start};
 use wasmer::{
     Engine, Extern, Function, FunctionEnv, InstantiationError, LinkError, Memory, MemoryError, MemoryType, Store,
 };
@@ -96,10 +96,10 @@ impl Ready {
     }
 }
 
-/// What `entry` takes: itself, and in a reactor the initialisation before.
+/// What `entry` takes: itself, the start function that was kept for now, and in a reactor the initialisation before.
 fn calls(instance: Option<&wasmer::Instance>, entry: &str) -> Vec<Function> {
     let initialize = (entry != "_start").then_some("_initialize");
-    let names = initialize.into_iter().chain([entry]);
+    let names = [start::EXPORT].into_iter().chain(initialize).chain([entry]);
     names.filter_map(|name| instance?.exports.get_function(name).ok().cloned()).collect()
 }
 

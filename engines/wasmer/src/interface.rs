@@ -1,8 +1,9 @@
 //! What a module imports and exports, against what is offered and wanted.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use multiwasm_engine::{EngineError, ErrorKind, Source};
+use multiwasm_engine::{EngineError, ErrorKind, Source, start};
 use wasmer::{Engine, ExternType, FunctionEnv, Imports, Module, Store};
 use wasmer_wasix::{WasiEnv, WasiVersion, generate_import_object_from_env, get_wasi_versions};
 
@@ -32,6 +33,17 @@ pub(crate) fn check_binary(source: &Source<'_>, wasm: &[u8]) -> Result<(), Engin
         }
         _ => invalid(format_args!("{name} is not WebAssembly: it does not begin with \\0asm and version 1")),
     })
+}
+
+/// `wasm` with its start function kept for later. Not where wasmer-wasix makes further instances of the module or links it
+/// with others: each of those needs its own. What is torn is left for the compiler to say.
+pub(crate) fn deferred(wasm: &[u8]) -> Cow<'_, [u8]> {
+    let names = |word: &[u8]| wasm.windows(word.len()).any(|bytes| bytes == word);
+    match start::deferred(wasm) {
+        // Either word elsewhere than in its section does no harm.
+        Some(changed @ Cow::Owned(_)) if !names(b"wasix_") && !names(b"dylink.0") => changed,
+        _ => Cow::Borrowed(wasm),
+    }
 }
 
 /// The error for a component.

@@ -83,7 +83,7 @@ impl Engine for Wasmer {
             return Err(EngineError::failed(format_args!("{}: only WebAssembly is compiled", source.name)));
         };
         interface::check_binary(source, wasm)?;
-        let code = self.compiler.compile(source.name, wasm)?;
+        let code = self.compiler.compile(source.name, &interface::deferred(wasm))?;
         artifact::write(artifact, &code, &self.fingerprint())
     }
 
@@ -91,7 +91,7 @@ impl Engine for Wasmer {
         let module = match source.form {
             SourceForm::Bytes(wasm) => {
                 interface::check_binary(source, wasm)?;
-                let code = apart::compile(&self.compiler, source.name, wasm)?;
+                let code = apart::compile(&self.compiler, source.name, &interface::deferred(wasm))?;
                 self.compiler.load(source.name, code)?
             }
             SourceForm::Artifact(_) if source.component => return Err(interface::no_components(source.name)),

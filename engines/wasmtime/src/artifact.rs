@@ -5,11 +5,9 @@ use std::fs::File;
 use std::io::{ErrorKind as IoError, Write};
 use std::path::Path;
 
-use multiwasm_engine::{EngineError, ErrorKind, Source, SourceForm};
+use multiwasm_engine::{EngineError, ErrorKind, Source, SourceForm, start};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
-
-use crate::start;
 
 const MAGIC: &[u8] = b"\0asm";
 

@@ -4,7 +4,6 @@
 //!
 //! - `settings`: how Wasmtime is configured and why, and what artifacts depend on
 //! - `artifact`: WebAssembly to native code in a file, and back by mapping it
-//! - `start`: keeps a module's start function from running before the container is started
 //! - `preview1`, `component`: the two kinds of guests, each with load, instantiate and run
 //! - `world`: what both kinds get: arguments, environment, preopens, limits, an executor without threads
 //! - `stdio`: the guest's standard streams on the descriptors that it was given
@@ -15,7 +14,6 @@ mod component;
 mod outcome;
 mod preview1;
 mod settings;
-mod start;
 mod stdio;
 mod world;
 

@@ -1,12 +1,12 @@
 //! Core modules with `wasi_snapshot_preview1`.
 
-use multiwasm_engine::{EngineError, ErrorKind, Guest, Outcome, Source};
+use multiwasm_engine::{EngineError, ErrorKind, Guest, Outcome, Source, start};
 use tokio::runtime::Runtime;
 use wasmtime::{Engine, ExternType, Func, InstancePre, Linker, Module, Store, UnknownImportError};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 
-use crate::{artifact, outcome, start, world};
+use crate::{artifact, outcome, world};
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 /// The export of a command.

@@ -51,6 +51,6 @@ pub(crate) fn fingerprint(engine: &wasmtime::Engine, settings: &Settings) -> Str
         Optimize::Speed => "speed",
         Optimize::Quick => "quick",
     };
-    // The number says what this crate does to a module before Wasmtime sees it (see `start`); raised when that changes.
+    // The number says what this crate does to a module before Wasmtime sees it (see `multiwasm_engine::start`); raised when that changes.
     format!("wasmtime {VERSION} {:016x} {optimize} 1", hasher.finish())
 }

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 /// The export that stands for the start section.
-pub(crate) const EXPORT: &str = "multiwasm:start";
+pub const EXPORT: &str = "multiwasm:start";
 
 const HEADER: usize = 8;
 const EXPORT_SECTION: u8 = 7;
@@ -18,7 +18,7 @@ const FUNCTION: u8 = 0;
 
 /// `wasm` with its start section, if it has one, turned into an export. `wasm` is a core module with a checked header;
 /// none if it ends within a section. What else may be wrong with it is left for the engine to say.
-pub(crate) fn deferred(wasm: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub fn deferred(wasm: &[u8]) -> Option<Cow<'_, [u8]>> {
     let sections = sections(wasm)?;
     let Some(start) = sections.iter().find(|section| section.id == START_SECTION) else {
         return Some(Cow::Borrowed(wasm));
