@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`model`]: a case and the container that it describes; [`node`]: what is around it; [`step`]: what is done; [`expect`]: what must be seen.
-//! - [`file`]: a file of cases, read with errors that name file, case and key; [`check`]: what types can't say.
+//! - [`mod@file`]: a file of cases, read with errors that name file, case and key; [`check`]: what types can't say.
 //! - [`value`]: the small forms that values take: sizes, signals, users.
 
 pub mod check;

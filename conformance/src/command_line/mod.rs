@@ -2,10 +2,10 @@
 //!
 //! # Layout
 //!
-//! - [`run`]: runs cases. [`list`]: shows them. [`testsuite`]: runs wasi-testsuite.
-//!   [`prove`]: the suite on a shim that is broken on purpose. [`chaos`]: kills what it can.
-//!   [`report`]: writes reports of earlier runs.
-//! - [`progress`]: how far a run is. [`summary`]: what became of it, for a terminal. [`files`]: reports as files.
+//! - `run`: runs cases. `list`: shows them. `testsuite`: runs wasi-testsuite.
+//!   `prove`: the suite on a shim that is broken on purpose. `chaos`: kills what it can.
+//!   `report`: writes reports of earlier runs.
+//! - `progress`: how far a run is. `summary`: what became of it, for a terminal. `files`: reports as files.
 
 mod chaos;
 mod files;

@@ -27,6 +27,8 @@ use crate::client::{ClientError, Containerd};
 
 /// How long an event or the end of a stream may take that must come.
 pub const SOON: Duration = Duration::from_secs(5);
+/// How long removing a container may take: containerd removes some ten a second, and a case may have hundreds.
+const REMOVED: Duration = Duration::from_secs(60);
 
 /// What all cells of a run share.
 pub struct Context {
@@ -154,7 +156,7 @@ impl Container {
         node: Option<Arc<NodeFolder>>,
     ) -> Self {
         Self {
-            traces: Traces::of(context.containerd.namespace(), &id),
+            traces: Traces::of(context.containerd.namespace(), &id).socket_may_stay(target.is("runc")),
             folder: context.folder.join(&id),
             log: context.log.as_ref().map(Log::later),
             context: Arc::clone(context),
@@ -327,14 +329,14 @@ impl Container {
     /// # Errors
     /// Something does not go away.
     pub async fn remove(&mut self) -> Result<(), String> {
-        let removed = tokio::time::timeout(2 * SOON, self.context.containerd.remove(&self.id)).await;
+        let removed = tokio::time::timeout(REMOVED, self.context.containerd.remove(&self.id)).await;
         self.execs.clear();
         self.pipes = None;
         remove_folder(&self.folder);
         match removed {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("it does not end within {:?}", 2 * SOON)),
+            Err(_) => Err(format!("it does not end within {REMOVED:?}")),
         }
     }
 }

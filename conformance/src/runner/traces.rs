@@ -17,6 +17,8 @@ pub struct Traces {
     bundle: Option<PathBuf>,
     /// The socket of its shim.
     socket: Option<PathBuf>,
+    /// Whether that is none of its shim's faults.
+    socket_may_stay: bool,
     /// The network namespace of its process, as `/proc` names it.
     network: Option<String>,
 }
@@ -25,6 +27,12 @@ impl Traces {
     /// Of a container that is not there yet.
     pub fn of(namespace: &str, id: &str) -> Self {
         Self { namespace: namespace.to_owned(), id: id.to_owned(), ..Self::default() }
+    }
+
+    /// runc's shim removes its socket only if it lives long enough after its last answer, which is not for us to judge.
+    pub fn socket_may_stay(mut self, may: bool) -> Self {
+        self.socket_may_stay = may;
+        self
     }
 
     /// Notes what its living task tells: `bundle` is as containerd's event says it.
@@ -97,8 +105,9 @@ impl Traces {
         for state in STATES {
             there("state", Path::new(state).join(&self.namespace).join(&self.id), &mut left);
         }
-        for (kind, path) in [("bundle", &self.bundle), ("socket", &self.socket)] {
-            path.iter().for_each(|path| there(kind, path.clone(), &mut left));
+        let socket = self.socket.as_ref().filter(|_| !self.socket_may_stay);
+        for (kind, path) in [("bundle", self.bundle.as_ref()), ("socket", socket)] {
+            path.iter().for_each(|path| there(kind, path.to_path_buf(), &mut left));
         }
         if let Some(network) = &self.network {
             let users = pids().filter(|pid| {

@@ -66,6 +66,6 @@ mod tests {
         linux.set_namespaces(Some(vec![namespace.build().unwrap()]));
         spec.set_linux(Some(linux)).set_mounts(None);
         let error = check(&spec, Path::new("/")).unwrap_err().to_string();
-        assert!(error.contains("network namespace /nonexistent/netns can't be joined"), "{error}");
+        assert!(error.contains("net namespace /nonexistent/netns can't be joined"), "{error}");
     }
 }

@@ -47,7 +47,7 @@ impl Lifecycle {
         };
         let paths = Paths { stdin, stdout, stderr, terminal };
         if !container.add(Arc::new(Process::new(exec_id.clone(), paths, Some(exec)))) {
-            let message = format!("exec in container {id}: process {exec_id} exists already");
+            let message = format!("exec in container {id}: process {exec_id} already exists");
             return Err(error(Code::ALREADY_EXISTS, message));
         }
         let added = TaskExecAdded { container_id: id, exec_id, ..Default::default() };
@@ -143,9 +143,10 @@ impl Lifecycle {
             }
         }
         process.signal(signal).map_err(|errno| match errno {
-            nix::Error::EINVAL => {
-                error(Code::INVALID_ARGUMENT, format!("container {}: there is no signal {signal}", container.id))
-            }
+            nix::Error::EINVAL => error(
+                Code::INVALID_ARGUMENT,
+                format!("container {}: signal {signal}: invalid argument, there is no such signal", container.id),
+            ),
             _ => error(Code::NOT_FOUND, format!("container {}: process already finished", container.id)),
         })?;
         if container.paused() && signal == Signal::SIGKILL as i32 {

@@ -115,7 +115,7 @@ impl Lifecycle {
         {
             let mut slots = self.slots();
             if slots.contains_key(&request.id) {
-                return Err(error(Code::ALREADY_EXISTS, format!("container {} exists already", request.id)));
+                return Err(error(Code::ALREADY_EXISTS, format!("container {} already exists", request.id)));
             }
             slots.insert(request.id.clone(), Slot::Making(over));
         }
