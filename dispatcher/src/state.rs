@@ -99,7 +99,11 @@ impl State {
         builder.mode(0o711);
         loop {
             if let Some(parent) = self.folder.parent() {
-                builder.recursive(true).create(parent)?;
+                match builder.recursive(true).create(parent) {
+                    // It was there, and when it was looked at it had gone with the namespace's last container.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !parent.exists() => continue,
+                    other => other?,
+                }
             }
             match builder.recursive(false).create(&self.folder) {
                 // The last container of the namespace has just gone, and its folder with it.
