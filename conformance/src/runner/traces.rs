@@ -182,10 +182,13 @@ mod tests {
     #[test]
     fn a_process_is_found_by_its_arguments() {
         let mut child = std::process::Command::new("sh")
-            .args(["-c", "read line", "containerd-shim-x", "-namespace", "traces-ns", "-id", "traces-id"])
+            .args(["-c", "echo ready; read line", "containerd-shim-x", "-namespace", "traces-ns", "-id", "traces-id"])
             .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        // Its arguments are there a moment after it has been spawned, and surely when it speaks.
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 6]).unwrap();
         let found = Traces::of("traces-ns", "traces-id").processes();
         assert_eq!(found.iter().map(|(pid, _)| *pid).collect::<Vec<_>>(), [child.id().cast_signed()]);
         assert!(Traces::of("traces-ns", "traces").left().is_empty());
