@@ -17,9 +17,9 @@ use crate::bootstrap::Params;
 use crate::spawner::Spawner;
 use crate::task::{Exits, Publisher, TaskService};
 
-/// How long a shim that ends waits for containerd to take its last events: as long as containerd waits for a shim to end
-/// (`io.containerd.timeout.shim.shutdown`).
-const LAST_EVENTS: Duration = Duration::from_secs(3);
+/// How long a shim that ends waits for containerd to take its last events. containerd itself waits 3 s for a shim to end
+/// (`io.containerd.timeout.shim.shutdown`) and kills none that takes longer, so that a node under load loses no event.
+const LAST_EVENTS: Duration = Duration::from_secs(20);
 
 /// Serves until containerd says Shutdown; gives the exit code of the process.
 pub fn run(listener: UnixListener, spawner: (Pid, OwnedFd), params: &Params, socket: &Path) -> i32 {

@@ -68,7 +68,9 @@ pub(super) fn check(case: &Case, names: &Names<'_>) -> Result<(), String> {
         hold(own.on.is_empty(), || format!("{key}.on: there is one level only"))?;
         expect(&key, own)?;
     }
-    hold(case.expect.because.is_none(), || "expect.because: it belongs into expect.on.TARGET".into())
+    hold(case.expect.because.is_none(), || "expect.because: it belongs into expect.on.TARGET".into())?;
+    hold(case.expect.since.is_none(), || "expect.since: it belongs into expect.on.TARGET".into())?;
+    hold(!case.expect.sometimes, || "expect.sometimes: it belongs into expect.on.TARGET".into())
 }
 
 /// The node and the pod.

@@ -11,6 +11,9 @@ pub struct Expect {
     /// The exit code.
     #[serde(default)]
     pub exit: Option<u32>,
+    /// No exit is told, neither by an answer nor by an event.
+    #[serde(default)]
+    pub no_exit: bool,
     /// Standard output, exactly.
     #[serde(default)]
     pub stdout: Option<String>,
@@ -59,6 +62,12 @@ pub struct Expect {
     /// Why a target does otherwise, with a reference.
     #[serde(default)]
     pub because: Option<String>,
+    /// The first version of containerd with which a target does otherwise.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// Whether a target does otherwise only at times, and as the others at others.
+    #[serde(default)]
+    pub sometimes: bool,
 }
 
 impl Expect {
@@ -71,6 +80,11 @@ impl Expect {
         }
         let mut all = Self { on: BTreeMap::new(), because: own.because.clone(), ..self.clone() };
         all.exit = own.exit.or(all.exit);
+        all.sometimes = own.sometimes;
+        all.no_exit = own.no_exit;
+        if own.no_exit {
+            all.exit = None;
+        }
         if own.says_stdout() {
             all.stdout.clone_from(&own.stdout);
             all.stdout_has.clone_from(&own.stdout_has);
@@ -95,6 +109,12 @@ impl Expect {
         all
     }
 
+    /// Leaves out what holds only from a later version of containerd on.
+    pub fn retain_for(&mut self, containerd: &str) {
+        let reached = |since: &String| version(since) <= version(containerd);
+        self.on.retain(|_, own| own.since.as_ref().is_none_or(reached));
+    }
+
     /// Whether anything is said of standard output.
     pub fn says_stdout(&self) -> bool {
         self.stdout.is_some()
@@ -113,5 +133,29 @@ impl Expect {
         ];
         let lists = lists.into_iter().flatten();
         lists.chain(self.refused.iter_mut().flatten()).chain(&mut self.stdout).chain(&mut self.stderr)
+    }
+}
+
+/// The numbers of a version, for comparing.
+fn version(text: &str) -> Vec<u64> {
+    let number = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    text.trim_start_matches('v').split('.').map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_holds_from_its_version_on() {
+        let otherwise = Expect { since: Some("2.0".into()), ..Expect::default() };
+        let expect = Expect { on: BTreeMap::from([("runc".into(), otherwise)]), ..Expect::default() };
+        for (containerd, there) in
+            [("1.7.24", false), ("v1.6.20", false), ("2.0.0", true), ("2.1.9", true), ("10.0", true)]
+        {
+            let mut expect = expect.clone();
+            expect.retain_for(containerd);
+            assert_eq!(expect.on.contains_key("runc"), there, "{containerd}");
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! One container of a round: it lives as far as it is let, and is removed.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use super::plan::{Life, One};
@@ -13,6 +15,7 @@ use crate::case::model::{Mount, Reader};
 use crate::case::step::{Act, Step};
 use crate::client::{ClientError, Containerd};
 use crate::fat;
+use crate::lab::Lab;
 use crate::runner::image::Images;
 use crate::runner::spec::{Bind, exec_process, spec};
 use crate::runner::streams::Pipes;
@@ -42,6 +45,8 @@ pub(super) struct Member {
     pub(super) id: String,
     folder: PathBuf,
     bundle: PathBuf,
+    /// Where its shim listens, if it has one of its own.
+    socket: PathBuf,
     /// What it may leave.
     pub(super) traces: Traces,
     /// Whether Start succeeded.
@@ -51,8 +56,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// A container to be; `folder` and `tasks` are where its pipes and containerd's bundles lie.
-    pub(super) fn new(containerd: &Containerd, one: One, id: String, folder: &Path, tasks: &Path) -> Self {
+    /// A container to be; `folder` is where its pipes lie.
+    pub(super) fn new(containerd: &Containerd, one: One, id: String, folder: &Path, lab: &Lab) -> Self {
         let args = match one.life {
             Life::Short(code) => format!("args = [\"exit\", \"{code}\"]"),
             Life::Long => "args = [\"spin\"]".to_owned(),
@@ -65,7 +70,9 @@ impl Member {
         let text = format!("name = \"chaos\"\nabout = \"a container of a round\"\n{args}");
         let case = toml::from_str(&text).expect("the text has the keys that a case must have");
         let target = Target::named(one.target).expect("rounds draw targets that there are");
+        let tasks = lab.state.join("io.containerd.runtime.v2.task");
         Self {
+            socket: socket(&lab.containerd, containerd.namespace(), &id),
             traces: Traces::of(containerd.namespace(), &id),
             folder: folder.join(&id),
             bundle: tasks.join(containerd.namespace()).join(&id),
@@ -207,6 +214,9 @@ impl Member {
         loop {
             let mut left = self.traces.left();
             left.extend(self.bundle.exists().then(|| format!("bundle {}", self.bundle.display())));
+            // One that nobody listens on is of a dead shim.
+            let dead = self.socket.exists() && UnixStream::connect(&self.socket).is_err();
+            left.extend(dead.then(|| format!("socket {}", self.socket.display())));
             if left.is_empty() || Instant::now() >= deadline {
                 return left;
             }
@@ -214,6 +224,12 @@ impl Member {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// Where containerd's shims listen: <https://pkg.go.dev/github.com/containerd/containerd/v2/pkg/shim#SocketAddress>.
+fn socket(containerd: &Path, namespace: &str, id: &str) -> PathBuf {
+    let name = Sha256::digest(containerd.join(namespace).join(id).as_os_str().as_encoded_bytes());
+    Path::new("/run/containerd/s").join(hex::encode(name))
 }
 
 #[derive(serde::Deserialize)]

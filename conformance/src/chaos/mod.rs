@@ -59,7 +59,6 @@ pub struct Arena {
     containerd: Containerd,
     images: Arc<Images>,
     folder: tempfile::TempDir,
-    tasks: PathBuf,
     /// Those that were there before.
     sockets: Vec<PathBuf>,
 }
@@ -80,8 +79,7 @@ impl Arena {
         let containerd = Containerd::connect(&lab.containerd, &namespace).await?.make_namespace().await?;
         let images = Arc::new(Images::new(containerd.clone(), Arc::clone(catalog)));
         let folder = tempfile::Builder::new().prefix("multiwasm-chaos-").tempdir().map_err(ChaosError::Folder)?;
-        let tasks = lab.state.join("io.containerd.runtime.v2.task");
-        Ok(Self { lab: Arc::new(lab), containerd, images, folder, tasks, sockets: sockets() })
+        Ok(Self { lab: Arc::new(lab), containerd, images, folder, sockets: sockets() })
     }
 
     /// Runs a round, the `number`th of this run.
@@ -90,7 +88,7 @@ impl Arena {
         let mut living = JoinSet::new();
         let id = |at: usize| format!("r{number}-{at}");
         for (at, one) in round.containers.iter().enumerate() {
-            let mut member = Member::new(&self.containerd, *one, id(at), self.folder.path(), &self.tasks);
+            let mut member = Member::new(&self.containerd, *one, id(at), self.folder.path(), &self.lab);
             let images = Arc::clone(&self.images);
             living.spawn(async move {
                 let pipes = member.live(&images).await;

@@ -264,6 +264,9 @@ async fn one(mut container: Container, steps: Vec<Step>, wanted: Arc<Wanted>) ->
         if let Some(common) = &wanted.common {
             let events = Wanted::events(common, &case, &target);
             as_others = faults(common, events.as_deref(), &container.seen).is_empty();
+            if as_others && wanted.own.sometimes {
+                (as_others, found) = (false, Vec::new());
+            }
         }
     }
     let context = if found.is_empty() && !as_others { String::new() } else { about(&container, stepped) };

@@ -89,15 +89,16 @@ pub trait Watcher {
 /// # Errors
 /// It could not be run; that cases fail is none.
 pub async fn run(catalog: &Arc<Catalog>, plan: &Plan, watcher: &dyn Watcher) -> Result<Run, RunError> {
-    let jobs = jobs(catalog, plan);
-    if jobs.is_empty() {
-        return Err(RunError::Nothing);
-    }
     // What containerd still collects of one run must not be missed by the next one of this process.
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let namespace = format!("conformance-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
     let containerd = Containerd::connect(&plan.containerd, &namespace).await?;
-    let (version, started, began) = (containerd.version().await?, Timestamp::now(), Instant::now());
+    let version = containerd.version().await?;
+    let jobs = jobs(catalog, plan, &version);
+    if jobs.is_empty() {
+        return Err(RunError::Nothing);
+    }
+    let (started, began) = (Timestamp::now(), Instant::now());
     let folder = tempfile::Builder::new().prefix("multiwasm-conformance-").tempdir();
     let folder = folder.map_err(|cause| RunError::File { path: std::env::temp_dir(), cause })?;
     let containerd = containerd.make_namespace().await?;
@@ -130,13 +131,14 @@ fn reported(target: &Target) -> report::Target {
     report::Target { name: target.name.clone(), runtime: target.runtime.clone(), engine: target.engine.clone() }
 }
 
-/// The cells of a plan, in the order of the report.
-fn jobs(catalog: &Catalog, plan: &Plan) -> Vec<Job> {
+/// The cells of a plan with a version of containerd, in the order of the report.
+fn jobs(catalog: &Catalog, plan: &Plan, containerd: &str) -> Vec<Job> {
     let targets: Vec<_> = plan.targets.iter().cloned().map(Arc::new).collect();
     let mut jobs = Vec::new();
     for case in catalog.cases().filter(|case| plan.filter.takes(case)) {
         let mut case = case.clone();
         case.shorten(plan.timeout);
+        case.expect.retain_for(containerd);
         let case = Arc::new(case);
         for target in targets.iter().filter(|target| applies(&case, target, catalog)) {
             let needs = catalog.guest(&case.guest).needs.iter().chain(&case.needs);

@@ -91,6 +91,10 @@ fn exits(expect: &Expect, seen: &Seen, faults: &mut Vec<Fault>) {
         }
         return;
     }
+    if expect.no_exit {
+        faults.push(Fault::new("expect.no_exit", "no exit", format!("exit code {}", told[0].1)));
+        return;
+    }
     let code = expect.exit.unwrap_or(0);
     if told.iter().any(|(_, told)| *told != code) {
         let told: Vec<_> = told.iter().map(|(who, code)| format!("{code} by {who}")).collect();

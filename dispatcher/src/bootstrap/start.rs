@@ -96,7 +96,15 @@ fn serve(listener: std::os::unix::net::UnixListener, params: Params, socket: Pat
     log::to_containerd(&params.bundle, params.debug);
     fault::warn();
     let detached = detach().map_err(|error| error.to_string());
-    let line = detached.and_then(|()| spawner::fork_spawner(preset, &listener).map_err(|error| error.to_string()));
+    // A server that is killed before containerd has dialled it is one that containerd never speaks of again, not by `delete`
+    // either.
+    let last = || {
+        if let Err(error) = address::remove_dead(&socket) {
+            tracing::warn!("{}, the socket of a dead shim, can't be removed: {error}", socket.display());
+        }
+    };
+    let line =
+        detached.and_then(|()| spawner::fork_spawner(preset, &listener, last).map_err(|error| error.to_string()));
     let code = match line {
         Ok(line) => server::run(listener, line, &params, &socket),
         Err(error) => {

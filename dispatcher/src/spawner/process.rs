@@ -25,14 +25,14 @@ pub(super) const LONGEST_MESSAGE: usize = 128 << 10;
 /// Forks the spawner and gives its number with the server's end of the line.
 ///
 /// The caller must have one thread: the child goes on with all of the parent's memory. `listener` is the server's socket;
-/// held open by the spawner, or by guests after it, it would seem to answer when the server is dead.
+/// held open by the spawner, or by guests after it, it would seem to answer when the server is dead. `last` is
+/// what the spawner does when there is no server any more.
 ///
 /// # Errors
 /// What the kernel says.
-pub fn fork_spawner(preset: Preset, listener: &UnixListener) -> nix::Result<(Pid, OwnedFd)> {
+pub fn fork_spawner(preset: Preset, listener: &UnixListener, last: impl FnOnce()) -> nix::Result<(Pid, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-    let server = getpid();
     // SAFETY: the caller has one thread (documented), so no lock is held by anybody who is not copied.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
@@ -42,8 +42,7 @@ pub fn fork_spawner(preset: Preset, listener: &UnixListener) -> nix::Result<(Pid
         ForkResult::Child => {
             drop(ours);
             let _ = nix::unistd::close(listener.as_raw_fd());
-            end_with(server);
-            serve(theirs, preset)
+            serve(theirs, preset, last)
         }
     }
 }
@@ -67,12 +66,13 @@ fn end_with(parent: Pid) {
 }
 
 /// The spawner's life: it ends when the server closes its end or dies.
-fn serve(socket: OwnedFd, mut preset: Preset) -> ! {
+fn serve(socket: OwnedFd, mut preset: Preset, last: impl FnOnce()) -> ! {
     let _ = prctl::set_name(c"multiwasm-spawn");
     preset.warm();
     if let Err(error) = work_for(&socket, &preset) {
         tracing::error!("the spawner ends: {error}");
     }
+    last();
     // SAFETY: ends this process without the exit handlers of the server's program, which are not ours.
     unsafe { libc::_exit(0) }
 }
