@@ -55,6 +55,17 @@ impl Cgroups {
         if self.has_v1("memory") { self.v1("memory") } else { self.v2() }
     }
 
+    /// The roots of version 1's hierarchies that have any of these controllers.
+    pub(crate) fn roots(&self, controllers: &[&str]) -> Vec<PathBuf> {
+        let has = |found: &&Membership| found.controllers.split(',').any(|name| controllers.contains(&name));
+        self.0.iter().filter(has).filter_map(|found| found.mount(Path::new(ROOT))).collect()
+    }
+
+    /// The root of version 2, where it is alone.
+    pub(crate) fn unified_root(&self) -> PathBuf {
+        ROOT.into()
+    }
+
     /// Whether this controller is version 1's.
     pub(crate) fn has_v1(&self, controller: &str) -> bool {
         self.0.iter().any(|found| found.controllers.split(',').any(|name| name == controller))
@@ -79,9 +90,11 @@ impl Cgroups {
 impl Membership {
     fn folder(&self, root: &Path) -> Option<PathBuf> {
         let path = self.path.trim_start_matches('/');
-        if path.is_empty() {
-            return None;
-        }
+        self.mount(root).filter(|_| !path.is_empty()).map(|mount| mount.join(path))
+    }
+
+    /// Where its hierarchy is mounted, or should be.
+    fn mount(&self, root: &Path) -> Option<PathBuf> {
         let mounts = if self.controllers.is_empty() {
             // By itself, or beside version 1.
             let beside = root.join("unified");
@@ -91,8 +104,7 @@ impl Membership {
             let whole = self.controllers.trim_start_matches("name=");
             std::iter::once(whole).chain(whole.split(',')).map(|name| root.join(name)).collect()
         };
-        let there = mounts.iter().find(|mount| mount.is_dir()).or(mounts.first());
-        there.map(|mount| mount.join(path))
+        mounts.iter().find(|mount| mount.is_dir()).or(mounts.first()).cloned()
     }
 }
 

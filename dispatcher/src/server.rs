@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use ttrpc::r#async::transport::Listener;
 
 use crate::bootstrap::Params;
+use crate::log;
 use crate::spawner::Spawner;
 use crate::task::{Exits, Publisher, TaskService};
 
@@ -68,6 +69,7 @@ async fn serve(
         }
     });
     let receiving = tokio::spawn(async move { spawner.receive().await });
+    log::step("server: serving");
     tracing::debug!("serving on {}", socket.display());
     loop {
         tokio::select! {

@@ -94,6 +94,7 @@ fn answer(bundle: &Path, socket: &Path) -> Result<(), StartError> {
 /// The child's life: the shim server.
 fn serve(listener: std::os::unix::net::UnixListener, params: Params, socket: PathBuf, preset: Preset) -> ! {
     log::to_containerd(&params.bundle, params.debug);
+    log::step("server: forked");
     fault::warn();
     let detached = detach().map_err(|error| error.to_string());
     // A server that is killed before containerd has dialled it is one that containerd never speaks of again, not by `delete`

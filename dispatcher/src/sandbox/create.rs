@@ -12,7 +12,9 @@ use nix::unistd::{Gid, setgroups};
 use oci_spec::runtime::Spec;
 
 use super::check;
+use super::direct::{self, Direct};
 use super::executor::Workload;
+use super::newcomer::Newcomer;
 use super::plan::{self, Plan};
 use super::stdio::{Stdio, give, open_output};
 use super::teardown::teardown;
@@ -66,6 +68,7 @@ pub fn create(
         }
         other => other.map_err(|error| unwritten(&state, error))?,
     }
+    log::step("worker: recorded");
     let made = make(request, stdin, preset, control, &state, &mut record);
     made.map_err(|error| {
         // By what this process knows: the record may be gone, if somebody else is removing the container too.
@@ -90,15 +93,18 @@ fn make(
     if fault::is(Fault::Mount) {
         let _ = fault::leave_mount(&request.namespace, &request.id);
     }
+    log::step("worker: root mounted");
     let mut spec = spec::read(&request.bundle)?;
     fault::break_spec(&mut spec);
     spec::check_terminal(spec.process().as_ref(), request.terminal)?;
     check::check(&spec, &request.bundle)?;
     make_working_directory(request, record, &spec)?;
+    log::step("worker: specification read");
     let options = runtime_options(request.options.as_ref())?;
     let options = options.as_ref().map(|(url, value)| (url.as_str(), value.as_slice()));
     let container = plan::Container { bundle: &request.bundle, namespace: &request.namespace, id: &request.id };
     let Plan { guest, kernel_filesystems } = plan::plan(container, &spec, preset, options)?;
+    log::step("worker: module loaded");
     if !kernel_filesystems {
         spec::without_kernel_filesystems(&mut spec);
     }
@@ -113,9 +119,15 @@ fn make(
     let console = request.terminal && guest.is_none();
     spec::set_terminal(&mut spec, console);
     spec::write(&mut spec, &cgroup, &state.bundle())?;
+    let direct = if kernel_filesystems {
+        Err("the kernel's file systems are asked for")
+    } else {
+        Direct::of(&spec, &request.bundle, &cgroup, systemd)
+    };
     (record.cgroup, record.systemd) = (Some(cgroup), systemd);
     state.write(record).map_err(|error| unwritten(state, error))?;
 
+    log::step("worker: written");
     let user = spec::user(&spec);
     let ends = if console {
         let socket = ConsoleSocket::listen(state.folder());
@@ -132,7 +144,16 @@ fn make(
     }
     let process = spec.process().as_ref();
     show_as(process.and_then(|process| process.args().as_deref()).unwrap_or_default());
-    let made = build(&request.id, state, systemd, guest, ends, control)?;
+    let made = match (guest, direct) {
+        (Some(guest), Ok(direct)) => short_way(&direct, &spec, state, guest, ends, control)?,
+        (guest, direct) => {
+            if let (Some(_), Err(reason)) = (&guest, direct) {
+                tracing::debug!("{} goes libcontainer's way: {reason}", request.id);
+            }
+            build(&request.id, state, systemd, guest, ends, control)?
+        }
+    };
+    log::step("worker: made");
     record.init = Process::find(made.pid);
     state.write(record).map_err(|error| unwritten(state, error))?;
     if let Some(terminal) = &made.terminal {
@@ -183,6 +204,34 @@ enum Ends {
     Terminal(Stdio, Terminal),
     /// One that libcontainer makes, and where its output goes.
     Console(ConsoleSocket, OwnedFd),
+}
+
+/// Makes a guest's container without libcontainer.
+fn short_way(
+    direct: &Direct,
+    spec: &Spec,
+    state: &State,
+    guest: Guest,
+    ends: Ends,
+    control: Option<RawFd>,
+) -> Result<Made, SandboxError> {
+    let (stdio, terminal) = match ends {
+        Ends::Pipes(stdio) => (stdio, None),
+        Ends::Terminal(stdio, terminal) => (stdio, Some(terminal)),
+        // Only for native programs, see `make`.
+        Ends::Console(..) => return Err(SandboxError::Inside("a guest has no console of libcontainer's".to_owned())),
+    };
+    let newcomer = Newcomer {
+        guest: Some(guest),
+        process: spec.process().clone().unwrap_or_default(),
+        seccomp: spec.linux().as_ref().and_then(|linux| linux.seccomp().clone()),
+        stdio: Some(stdio),
+        terminal: terminal.is_some(),
+        taken: [control, log::descriptor()].into_iter().flatten().collect(),
+    };
+    let outside = terminal.iter().flat_map(|terminal| [terminal.master.as_raw_fd(), terminal.output.as_raw_fd()]);
+    let pid = direct::make(direct, spec, newcomer, outside.collect(), &direct::gate(state.folder()))?;
+    Ok(Made { pid, terminal })
 }
 
 fn build(
@@ -248,11 +297,26 @@ fn died_inside(error: &LibcontainerError) -> bool {
     crate::causes::chain(error).contains("BrokenChannel")
 }
 
+/// Opens the gate of container `id` if it was made on the short way; none if it was not, and [`start`] is to do it. It takes
+/// some microseconds and waits for nothing.
+pub fn open_gate(namespace: &str, id: &str) -> Option<Result<(), Failure>> {
+    let state = State::of(namespace, id);
+    match direct::open_gate(&direct::gate(state.folder())) {
+        Ok(true) => Some(Ok(())),
+        Ok(false) => None,
+        Err(error) if direct::nobody_waits(&error) => Some(Err(SandboxError::NotRunning(id.to_owned()).into())),
+        Err(error) => Some(Err(unwritten(&state, error).into())),
+    }
+}
+
 /// Opens the gate of container `id`.
 ///
 /// # Errors
 /// [`SandboxError`], as it goes to containerd.
 pub fn start(namespace: &str, id: &str) -> Result<(), Failure> {
+    if let Some(opened) = open_gate(namespace, id) {
+        return opened;
+    }
     let folder = State::of(namespace, id).sandbox_root().join(id);
     if !folder.exists() {
         return Err(SandboxError::NotFound(id.to_owned()).into());

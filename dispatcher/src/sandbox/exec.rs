@@ -19,7 +19,7 @@ use oci_spec::runtime::{Mount, Process, Spec};
 
 use super::create::{Made, runtime_options, settle_terminal, show_as};
 use super::join::Place;
-use super::newcomer::Newcomer;
+use super::newcomer::{Newcomer, READY};
 use super::plan::{self, Plan};
 use super::stdio::{Stdio, open_output};
 use super::terminal::{Pair, Terminal};
@@ -29,9 +29,6 @@ use crate::options::{HANDLER, PREFIX, VARIANT};
 use crate::rootfs::EntryError;
 use crate::spawner::{Exec, Failure};
 use crate::state::{self, State};
-
-/// What a new process says when all that can fail on its way has gone well.
-pub(super) const READY: u8 = b'+';
 
 /// Starts the process of `request` and gives its pid. What fails leaves nothing behind.
 ///
@@ -243,5 +240,5 @@ fn wait_and_go(
     gate.read_exact(&mut [0]).map_err(|error| format!("the worker process is gone: {error}"))?;
     drop(gate);
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|e| format!("/dev/null: {e}"))?;
-    newcomer.go(place, null, report)
+    newcomer.go(|| place.enter(), null, report, || Ok(()))
 }

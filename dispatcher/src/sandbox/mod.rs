@@ -8,6 +8,7 @@
 //! - `spec`: the specification as we run it; `check`: whether the host has what it names
 //! - `executor`: what libcontainer calls inside of the new process
 //! - `stdio`: the container's ends of its pipes
+//! - `direct`: the short way into a container, for ordinary guests
 //! - `create`, `teardown`: all of it in order, and back
 //! - `exec`, `join`, `newcomer`: a further process in a container that runs
 //! - `terminal`: pseudo terminals
@@ -15,6 +16,7 @@
 
 mod check;
 mod create;
+mod direct;
 mod error;
 mod exec;
 mod executor;
@@ -29,7 +31,7 @@ mod stdio;
 mod teardown;
 pub mod terminal;
 
-pub use create::{Made, create, start};
+pub use create::{Made, create, open_gate, start};
 pub use error::SandboxError;
 pub use exec::{exec, settle_exec};
 pub use limits::{freeze, update};

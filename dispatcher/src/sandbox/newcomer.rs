@@ -1,4 +1,5 @@
-//! What a process that joins a container does to itself, step by step, until it is the guest or the program.
+//! What a process does to itself in a container, step by step, until it is the guest or the program: one that joins, and the
+//! first one on the short way.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,13 +19,15 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, execvp, setgroups, setresgid, setresuid, setsid};
 use oci_spec::runtime::{LinuxSeccomp, Process};
 
-use super::exec::READY;
 use super::executor::instantiate;
-use super::join::Place;
 use super::stdio::Stdio;
 use super::terminal;
 use crate::causes::chain;
 use crate::guest::{self, Guest};
+use crate::log;
+
+/// What a new process says when all that can fail on its way has gone well.
+pub(super) const READY: u8 = b'+';
 
 /// A process on its way into a container.
 pub(super) struct Newcomer {
@@ -42,11 +45,15 @@ pub(super) struct Newcomer {
 
 impl Newcomer {
     /// Takes all steps, says [`READY`], and is the process from then on. It must have one thread and lead nothing.
+    ///
+    /// `enter` brings it into the container's namespaces and root; `wait` is what a guest does between being ready and
+    /// running, with nobody left to tell of an error.
     pub(super) fn go(
         mut self,
-        place: Place,
+        enter: impl FnOnce() -> Result<(), String>,
         null: File,
         report: &mut Option<PipeWriter>,
+        wait: impl FnOnce() -> Result<(), String>,
     ) -> Result<Infallible, String> {
         let syscall = create_syscall();
         setsid().map_err(|error| format!("a session can't be made: {error}"))?;
@@ -58,17 +65,20 @@ impl Newcomer {
             // Through /proc, which the container need not have.
             apparmor::apply_profile(profile).map_err(|error| format!("AppArmor profile: {}", chain(&error)))?;
         }
-        place.enter()?;
+        enter()?;
+        log::step("init: entered");
         self.settle_user(&*syscall)?;
         self.settle_rights(&*syscall)?;
         guest::set_name(self.process.args().as_deref().unwrap_or_default());
         match self.guest.take() {
             Some(guest) => {
+                log::step("init: user and rights");
                 let ready = instantiate(guest, &self.taken, &null)?;
                 drop(null);
                 say_ready(report)?;
                 // Nothing is executed that would close it, and the worker waits for its end.
                 drop(report.take());
+                wait()?;
                 let code = ready.run();
                 // SAFETY: as at the end of a container's first process: the kernel takes everything back.
                 unsafe { libc::_exit(code) }
@@ -99,7 +109,8 @@ impl Newcomer {
         let process = &self.process;
         if process.no_new_privileges() == Some(true) {
             // SAFETY: takes numbers.
-            unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+            Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+                .map_err(|error| format!("no_new_privileges can't be set: {}", error.desc()))?;
         }
         let cwd = process.cwd();
         let entered = chdir(cwd);
@@ -125,7 +136,11 @@ impl Newcomer {
         }
         // Where root may not go (a file system of the user's own), the user may.
         let entered = entered.or_else(|_| chdir(cwd));
-        entered.map_err(|error| format!("working directory {}: {}", cwd.display(), error.desc()))
+        entered.map_err(|error| format!("working directory {}: {}", cwd.display(), error.desc()))?;
+        // A descriptor of the host's that a working directory led through would be outside of the root, which the kernel
+        // shows by a path that does not begin there (getcwd(2)).
+        let inside = nix::unistd::getcwd().is_ok_and(|path| path.is_absolute());
+        if inside { Ok(()) } else { Err(format!("working directory {} is outside of the container", cwd.display())) }
     }
 
     /// Capabilities and the filter of system calls. Without no_new_privs the filter needs a capability, so it comes first.

@@ -17,10 +17,14 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setsid};
 
 use super::message::{Failure, FailureKind, Reply, Request, Work};
+use crate::log;
 use crate::sandbox::{self, Made, Preset};
 
 /// The longest message, in bytes: an overlay of some hundred layers has mount options of a few pages.
 pub(super) const LONGEST_MESSAGE: usize = 128 << 10;
+
+/// What the kernel tells the spawner when the server has died.
+const SERVER_DIED: Signal = Signal::SIGTERM;
 
 /// Forks the spawner and gives its number with the server's end of the line.
 ///
@@ -33,6 +37,7 @@ pub(super) const LONGEST_MESSAGE: usize = 128 << 10;
 pub fn fork_spawner(preset: Preset, listener: &UnixListener, last: impl FnOnce()) -> nix::Result<(Pid, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    let server = getpid();
     // SAFETY: the caller has one thread (documented), so no lock is held by anybody who is not copied.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
@@ -42,7 +47,15 @@ pub fn fork_spawner(preset: Preset, listener: &UnixListener, last: impl FnOnce()
         ForkResult::Child => {
             drop(ours);
             let _ = nix::unistd::close(listener.as_raw_fd());
-            serve(theirs, preset, last)
+            let _ = SigSet::from(SERVER_DIED).thread_block();
+            // What is heard between two pieces of work: nothing is begun for a server that is dead.
+            let _ = prctl::set_pdeathsig(SERVER_DIED);
+            if getppid() == server {
+                serve(&theirs, preset);
+            }
+            last();
+            // SAFETY: ends this process without the exit handlers of the server's program, which are not ours.
+            unsafe { libc::_exit(0) }
         }
     }
 }
@@ -66,19 +79,17 @@ fn end_with(parent: Pid) {
 }
 
 /// The spawner's life: it ends when the server closes its end or dies.
-fn serve(socket: OwnedFd, mut preset: Preset, last: impl FnOnce()) -> ! {
+fn serve(socket: &OwnedFd, mut preset: Preset) {
     let _ = prctl::set_name(c"multiwasm-spawn");
     preset.warm();
-    if let Err(error) = work_for(&socket, &preset) {
+    log::step("spawner: engine loaded");
+    if let Err(error) = work_for(socket, &preset) {
         tracing::error!("the spawner ends: {error}");
     }
-    last();
-    // SAFETY: ends this process without the exit handlers of the server's program, which are not ours.
-    unsafe { libc::_exit(0) }
 }
 
 fn work_for(socket: &OwnedFd, preset: &Preset) -> nix::Result<()> {
-    let mask = SigSet::from(Signal::SIGCHLD);
+    let mask = SigSet::from_iter([Signal::SIGCHLD, SERVER_DIED]);
     mask.thread_block()?;
     let ended = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let mut jobs = HashMap::new();
@@ -91,7 +102,11 @@ fn work_for(socket: &OwnedFd, preset: &Preset) -> nix::Result<()> {
         };
         let [asked, died] = ready.map(|fd| fd.any().unwrap_or(false));
         if died {
-            while let Ok(Some(_)) = ended.read_signal() {}
+            while let Ok(Some(signal)) = ended.read_signal() {
+                if signal.ssi_signo == SERVER_DIED as u32 {
+                    return Ok(());
+                }
+            }
             reap(socket, &mut jobs);
         }
         if asked {
@@ -187,6 +202,7 @@ fn hire(socket: &OwnedFd, job: Job, jobs: &mut HashMap<Pid, Job>, work: impl FnO
         Ok(ForkResult::Parent { child }) => drop(jobs.insert(child, job)),
         Ok(ForkResult::Child) => {
             end_with(spawner);
+            log::step("worker: forked");
             let _ = SigSet::empty().thread_set_mask();
             let _ = prctl::set_name(c"multiwasm-work");
             // All that it forks can be found by its number when it is gone.

@@ -20,6 +20,7 @@ use super::process::{Paths, Process};
 use super::service::{error, failed, time, to_create};
 use super::stdio::Stdio;
 use crate::fault::{self, Fault};
+use crate::log;
 use crate::sandbox;
 use crate::spawner::{Done, Spawner, SpawnerError, Work};
 
@@ -112,6 +113,7 @@ impl Lifecycle {
     /// Makes a container and tells that.
     pub(super) async fn create(self: &Arc<Self>, request: CreateTaskRequest) -> Result<Arc<Container>> {
         let (making, over) = watch::channel(());
+        log::step("server: Create");
         {
             let mut slots = self.slots();
             if slots.contains_key(&request.id) {
@@ -157,6 +159,7 @@ impl Lifecycle {
         let options = work.options.clone();
         let (stdio, stdin) = open_stdio(&paths)?;
         let done = self.spawner.call(Work::Create(Box::new(work)), stdin.as_ref().map(AsFd::as_fd)).await;
+        log::step("server: created");
         if let Err(SpawnerError::Gone(_)) = &done {
             // Its worker has died with it, and nobody else removes what that had made.
             self.remove(&request.id).await?;
@@ -205,6 +208,7 @@ impl Lifecycle {
             }
             let exit =
                 if fault::is(Fault::ExecCode) && process.exec.is_some() { Exit { status: 0, ..exit } } else { exit };
+            log::step("server: exit");
             this.publisher.publish(Event::Exit(TaskExit {
                 container_id: container.id.clone(),
                 id: process.id.clone(),
@@ -223,12 +227,18 @@ impl Lifecycle {
         to_its_end(async move {
             let init = &container.init;
             let _step = init.step.lock().await;
+            log::step("server: Start");
             if !init.lives() || init.started() {
                 let message = format!("container {} can't be started: it is {:?}", container.id, init.status());
                 return Err(error(Code::FAILED_PRECONDITION, message));
             }
-            let work = Work::Start { namespace: this.namespace.clone(), id: container.id.clone() };
-            this.spawner.call(work, None).await.map_err(failed)?;
+            match sandbox::open_gate(&this.namespace, &container.id) {
+                Some(opened) => opened.map_err(|failure| failed(SpawnerError::from(failure)))?,
+                None => {
+                    let work = Work::Start { namespace: this.namespace.clone(), id: container.id.clone() };
+                    this.spawner.call(work, None).await.map_err(failed)?;
+                }
+            }
             init.set_started();
             let (container_id, pid) = (container.id.clone(), container.pid());
             let event = Event::Start(TaskStart { container_id, pid, ..Default::default() });
