@@ -109,21 +109,23 @@ fn make(
         spec::without_kernel_filesystems(&mut spec);
     }
     spec::settle_capabilities(&mut spec, guest.is_none());
-    if let Some(groups) = spec::take_groups(&mut spec) {
-        let groups: Vec<_> = groups.into_iter().map(Gid::from_raw).collect();
-        setgroups(&groups)
-            .map_err(|error| SandboxError::Inside(format!("supplementary groups can't be set: {error}")))?;
-    }
     let (cgroup, systemd) = spec::cgroup(&spec, &request.namespace, &request.id);
-    // A guest has no devpts to make a terminal in; it gets one of the host's, of which libcontainer knows nothing.
-    let console = request.terminal && guest.is_none();
-    spec::set_terminal(&mut spec, console);
-    spec::write(&mut spec, &cgroup, &state.bundle())?;
     let direct = if kernel_filesystems {
         Err("the kernel's file systems are asked for")
     } else {
         Direct::of(&spec, &request.bundle, &cgroup, systemd)
     };
+    if (guest.is_none() || direct.is_err())
+        && let Some(groups) = spec::take_groups(&mut spec)
+    {
+        let groups: Vec<_> = groups.into_iter().map(Gid::from_raw).collect();
+        setgroups(&groups)
+            .map_err(|error| SandboxError::Inside(format!("supplementary groups can't be set: {error}")))?;
+    }
+    // A guest has no devpts to make a terminal in; it gets one of the host's, of which libcontainer knows nothing.
+    let console = request.terminal && guest.is_none();
+    spec::set_terminal(&mut spec, console);
+    spec::write(&mut spec, &cgroup, &state.bundle())?;
     (record.cgroup, record.systemd) = (Some(cgroup), systemd);
     state.write(record).map_err(|error| unwritten(state, error))?;
 
