@@ -15,6 +15,8 @@ SUITES ?= bookworm trixie forky
 SUITE ?= forky
 
 engines := wasmtime wasmedge wasmer
+# WasmEdge's library starts without LLVM by this, see engines/wasmedge/build.rs.
+without_llvm := wasmedge-without-llvm
 aliases := $(engines:%=containerd-shim-%-v1)
 cargo := env WASMEDGE_INCLUDE_DIR=$(MULTIWASM_BUILD)/wasmedge/include WASMEDGE_LIB_DIR=$(MULTIWASM_BUILD)/wasmedge/lib cargo
 # A lab has no way out to the network: what runs there was built before.
@@ -124,6 +126,9 @@ install: ## install what `make build` built (DESTDIR, PREFIX)
 	install -m 0755 $(addprefix $(CARGO_TARGET_DIR)/release/,containerd-shim-multiwasm-v1 multiwasm) $(DESTDIR)$(PREFIX)/bin
 	for alias in $(aliases); do ln -sfn containerd-shim-multiwasm-v1 $(DESTDIR)$(PREFIX)/bin/$$alias; done
 	install -m 0644 $(engines:%=$(CARGO_TARGET_DIR)/release/libmultiwasm_%.so) $(DESTDIR)$(PREFIX)/lib/multiwasm/engines
+	rm -rf $(DESTDIR)$(PREFIX)/lib/multiwasm/engines/$(without_llvm)
+	if [ -d $(CARGO_TARGET_DIR)/release/$(without_llvm) ]; then \
+		install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/multiwasm/engines/$(without_llvm) $(CARGO_TARGET_DIR)/release/$(without_llvm)/*; fi
 
 .PHONY: stage
 stage: build ## install for the labs

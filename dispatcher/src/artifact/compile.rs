@@ -168,15 +168,19 @@ pub fn compile(
     if let Some(found) = locked.as_ref().and_then(|(cache, _)| cache.find(key)) {
         return Ok(found);
     }
-    let ended = run_confined(limits, |artifact| {
-        // The bytes may be mapped from a file that others can write. What is compiled under a key must be what the key
-        // says, or one container could choose another's code: so both are done with a copy.
-        let copy = bytes.to_vec();
-        if blake3::hash(&copy) != key.module() {
-            return Err(EngineError::new(ErrorKind::Stale, CHANGED));
-        }
-        engine.compile(&Source { form: SourceForm::Bytes(&copy), ..*source }, artifact)
-    });
+    let ended = run_confined(
+        limits,
+        || engine.prepare_compile(),
+        |artifact| {
+            // The bytes may be mapped from a file that others can write. What is compiled under a key must be what the key
+            // says, or one container could choose another's code: so both are done with a copy.
+            let copy = bytes.to_vec();
+            if blake3::hash(&copy) != key.module() {
+                return Err(EngineError::new(ErrorKind::Stale, CHANGED));
+            }
+            engine.compile(&Source { form: SourceForm::Bytes(&copy), ..*source }, artifact)
+        },
+    );
     let file = names.judge(ended.map_err(|source| names.system("started", source))?, limits)?;
     if let Some((cache, lock)) = &locked {
         match cache.store(lock, key, &file) {

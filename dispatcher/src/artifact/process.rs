@@ -54,9 +54,13 @@ pub(super) struct Ended {
     pub(super) output: String,
 }
 
-/// Runs `work` in a confined process, with the path of a file to make; waits for its end, and for that of all that it
-/// started.
-pub(super) fn run_confined(limits: &Limits, work: impl FnOnce(&Path) -> Result<(), EngineError>) -> io::Result<Ended> {
+/// Runs `prepare` in a new process, then confines it and runs `work` there, with the path of a file to make; waits for its
+/// end, and for that of all that it started.
+pub(super) fn run_confined(
+    limits: &Limits,
+    prepare: impl FnOnce() -> Result<(), EngineError>,
+    work: impl FnOnce(&Path) -> Result<(), EngineError>,
+) -> io::Result<Ended> {
     let deadline = Instant::now() + limits.timeout;
     let workplace = Workplace::new()?;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
@@ -68,6 +72,7 @@ pub(super) fn run_confined(limits: &Limits, work: impl FnOnce(&Path) -> Result<(
     match unsafe { fork() }? {
         ForkResult::Child => {
             let report = catch_unwind(AssertUnwindSafe(|| {
+                prepare()?;
                 let folder = confine(limits, &workplace, parent, &theirs, &printed)?;
                 let artifact = folder.join("artifact");
                 work(&artifact)?;

@@ -154,6 +154,8 @@ typedef struct multiwasm_engine {
     uint32_t (*open)(const multiwasm_settings *settings, void **engine, multiwasm_sink error);
     /* All that artifacts depend on besides the module: version, settings, CPU features. Goes into cache keys. */
     void (*fingerprint)(void *engine, multiwasm_sink text);
+    /* Loads what only compile needs, in the process that will compile and while that may still open the host's files. */
+    uint32_t (*prepare_compile)(void *engine, multiwasm_sink error);
     /* Writes an artifact to the path, which does not exist yet. */
     uint32_t (*compile)(void *engine, const multiwasm_source *source, multiwasm_bytes path, multiwasm_sink error);
     /* Imports and the function to call are checked here. The module is consumed by instantiate or by drop_module. */

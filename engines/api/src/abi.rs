@@ -121,6 +121,7 @@ pub struct Outcome {
 
 pub type Open = unsafe extern "C" fn(*const Settings, *mut *mut c_void, Sink) -> u32;
 pub type Fingerprint = unsafe extern "C" fn(*mut c_void, Sink);
+pub type PrepareCompile = unsafe extern "C" fn(*mut c_void, Sink) -> u32;
 pub type Compile = unsafe extern "C" fn(*mut c_void, *const Source, Bytes, Sink) -> u32;
 pub type Load = unsafe extern "C" fn(*mut c_void, *const Source, *mut *mut c_void, Sink) -> u32;
 pub type Instantiate = unsafe extern "C" fn(*mut c_void, *mut c_void, *const Guest, *mut *mut c_void, Sink) -> u32;
@@ -137,6 +138,7 @@ pub struct EngineTable {
     pub capabilities: u64,
     pub open: Option<Open>,
     pub fingerprint: Option<Fingerprint>,
+    pub prepare_compile: Option<PrepareCompile>,
     pub compile: Option<Compile>,
     pub load: Option<Load>,
     pub instantiate: Option<Instantiate>,

@@ -32,6 +32,15 @@ pub trait Engine: Sized {
     /// All that artifacts depend on besides the module itself: engine version, settings, CPU features.
     fn fingerprint(&self) -> String;
 
+    /// Loads what only [`Engine::compile`] needs, in the process that will compile and while that may still open the host's
+    /// files. An engine that has all of it anyway leaves this as it is.
+    ///
+    /// # Errors
+    /// Where something is missing.
+    fn prepare_compile(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Compiles `source`, which is in the form of bytes, and writes the artifact to `artifact`, which does not exist yet.
     ///
     /// # Errors

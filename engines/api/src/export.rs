@@ -50,6 +50,7 @@ pub fn table<E: Engine>() -> Table {
         capabilities: description.capabilities.0,
         open: Some(open::<E>),
         fingerprint: Some(fingerprint::<E>),
+        prepare_compile: Some(prepare_compile::<E>),
         compile: Some(compile::<E>),
         load: Some(load::<E>),
         instantiate: Some(instantiate::<E>),
@@ -79,6 +80,11 @@ unsafe extern "C" fn fingerprint<E: Engine>(engine: *mut c_void, text: abi::Sink
     // SAFETY: the contract: `engine` is what `open` gave.
     let print = catch_unwind(AssertUnwindSafe(|| unsafe { &*engine.cast::<E>() }.fingerprint()));
     write(text, &print.unwrap_or_default());
+}
+
+unsafe extern "C" fn prepare_compile<E: Engine>(engine: *mut c_void, error: abi::Sink) -> u32 {
+    // SAFETY: the contract: `engine` is what `open` gave.
+    guarded(error, || unsafe { &*engine.cast::<E>() }.prepare_compile())
 }
 
 unsafe extern "C" fn compile<E: Engine>(

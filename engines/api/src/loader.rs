@@ -98,6 +98,7 @@ pub enum PluginError {
 struct Functions {
     open: abi::Open,
     fingerprint: abi::Fingerprint,
+    prepare_compile: abi::PrepareCompile,
     compile: abi::Compile,
     load: abi::Load,
     instantiate: abi::Instantiate,
@@ -229,6 +230,15 @@ impl LoadedEngine {
         .0
     }
 
+    /// Lets the engine load what only compiling needs, while the process may still open the host's files.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn prepare_compile(&self) -> Result<(), EngineError> {
+        // SAFETY: the contract.
+        checked(|error| unsafe { (self.0.plugin.functions.prepare_compile)(self.0.engine, error) })
+    }
+
     /// Compiles `source` to a file at `artifact`, which must not exist.
     ///
     /// # Errors
@@ -345,6 +355,7 @@ fn functions_of(table: &abi::EngineTable) -> Result<Functions, &'static str> {
     Ok(Functions {
         open: table.open.ok_or("open")?,
         fingerprint: table.fingerprint.ok_or("fingerprint")?,
+        prepare_compile: table.prepare_compile.ok_or("prepare_compile")?,
         compile: table.compile.ok_or("compile")?,
         load: table.load.ok_or("load")?,
         instantiate: table.instantiate.ok_or("instantiate")?,

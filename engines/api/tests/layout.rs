@@ -69,6 +69,7 @@ fn structs(layout: &mut Layout) {
             capabilities,
             open,
             fingerprint,
+            prepare_compile,
             compile,
             load,
             instantiate,

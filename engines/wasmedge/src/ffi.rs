@@ -43,7 +43,7 @@ impl Failure {
 }
 
 /// Runs one call of the API, so that the log of a failure is that call's alone.
-fn checked(call: impl FnOnce() -> ffi::WasmEdge_Result) -> Result<(), Failure> {
+pub(crate) fn checked(call: impl FnOnce() -> ffi::WasmEdge_Result) -> Result<(), Failure> {
     drop(log::take());
     match call() {
         // Not `WasmEdge_ResultOK`, which takes a `proc_exit` for success.
@@ -435,7 +435,7 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).collect()
 }
 
-fn lend_bytes(bytes: &[u8]) -> ffi::WasmEdge_Bytes {
+pub(crate) fn lend_bytes(bytes: &[u8]) -> ffi::WasmEdge_Bytes {
     // Lengths are 32 bit in the API; a longer module is cut here and then refused as torn.
     ffi::WasmEdge_Bytes { Length: bytes.len().try_into().unwrap_or(u32::MAX), Buf: bytes.as_ptr() }
 }

@@ -5,12 +5,14 @@
 //!
 //! - this file: the steps of the contract
 //! - `facts`, `artifact`: what is known of a module before WasmEdge sees it; what compiling leaves
+//! - `compiler`: its compiler, loaded only where it is called
 //! - `world`, `read_only`: what a guest gets
 //! - `outcome`, `names`: how it ended, and where
 //! - `stack`, `plt`: the end of the guest's call stack, which WasmEdge does not watch
 //! - `ffi`, `log`: the C API, made safe; `cpu`: what compiled code depends on
 
 mod artifact;
+mod compiler;
 mod cpu;
 mod facts;
 mod ffi;
@@ -30,7 +32,7 @@ use multiwasm_engine::{
 };
 
 use crate::facts::Facts;
-use crate::ffi::{Ast, Compiler, Config, Executor, Failure, Mode, Module, Store};
+use crate::ffi::{Ast, Config, Executor, Failure, Mode, Module, Store};
 use crate::names::{Embedded, Names};
 use crate::read_only::Protection;
 
@@ -103,7 +105,7 @@ impl Engine for WasmEdge {
             .and(Capabilities::PREVIEW1)
             .and(Capabilities::SOCKETS)
             .and(Capabilities::MEMORY_LIMIT);
-        if Config::new(Mode::Interpreter).is_ok_and(|config| Compiler::new(&config).is_some()) {
+        if compiler::is_there() {
             capabilities = capabilities.and(Capabilities::AOT);
         }
         Description { name: "wasmedge".to_owned(), version: ffi::version(), capabilities }
@@ -126,6 +128,10 @@ impl Engine for WasmEdge {
         self.fingerprint.clone()
     }
 
+    fn prepare_compile(&self) -> Result<(), EngineError> {
+        compiler::prepare()
+    }
+
     fn compile(&self, source: &Source<'_>, artifact: &Path) -> Result<(), EngineError> {
         let SourceForm::Bytes(wasm) = source.form else {
             return Err(EngineError::failed(format_args!("{} is compiled already", source.name)));
@@ -134,12 +140,7 @@ impl Engine for WasmEdge {
         let facts = Facts::of(wasm).map_err(about)?;
         let path = ffi::c_path(artifact)
             .ok_or_else(|| EngineError::failed(format_args!("{} has a NUL character in it", artifact.display())))?;
-        let mut config = config(Mode::Interpreter)?;
-        config.compile_with(self.level);
-        let mut compiler = Compiler::new(&config).ok_or_else(|| {
-            EngineError::new(ErrorKind::Unsupported, "this build of the WasmEdge library has no compiler")
-        })?;
-        compiler.compile(wasm, &path).map_err(|failure| about(outcome::error(&failure)))?;
+        compiler::compile(wasm, &path, self.level).map_err(about)?;
         artifact::seal(artifact, facts, &self.fingerprint)
     }
 

@@ -12,11 +12,16 @@ thread_local! {
     static LINES: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
+/// What WasmEdge calls for each line.
+pub(crate) type Callback = ffi::WasmEdge_LogCallback_t;
+/// It keeps the line.
+pub(crate) const CALLBACK: Callback = Some(keep);
+
 /// Takes the log over, for the whole process.
 pub(crate) fn capture() {
     // SAFETY: the callback may be called at any time from now on and is there for as long as the library is.
     unsafe {
-        ffi::WasmEdge_LogSetCallback(Some(keep));
+        ffi::WasmEdge_LogSetCallback(CALLBACK);
         ffi::WasmEdge_LogSetErrorLevel();
     }
 }

@@ -61,6 +61,12 @@ static void tiny_fingerprint(void *engine, multiwasm_sink text) {
     say(text, ((struct engine *)engine)->optimize == MULTIWASM_OPTIMIZE_QUICK ? "quick" : "speed");
 }
 
+static uint32_t tiny_prepare_compile(void *engine, multiwasm_sink error) {
+    (void)engine;
+    (void)error;
+    return MULTIWASM_OK;
+}
+
 static uint32_t tiny_compile(void *engine, const multiwasm_source *source, multiwasm_bytes path, multiwasm_sink error) {
     (void)engine;
     struct text name = copy(path);
@@ -180,6 +186,7 @@ const multiwasm_engine *multiwasm_engine_table(void) {
         .capabilities = MULTIWASM_CAN_MODULES | MULTIWASM_CAN_AOT | MULTIWASM_CAN_MEMORY_LIMIT,
         .open = tiny_open,
         .fingerprint = tiny_fingerprint,
+        .prepare_compile = tiny_prepare_compile,
         .compile = tiny_compile,
         .load = tiny_load,
         .instantiate = tiny_instantiate,
