@@ -16,6 +16,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
+use super::known::{self, Seen};
 use super::record::{Notes, Record};
 use super::{Artifact, Key};
 
@@ -105,6 +106,16 @@ impl Cache {
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The hash of a module's file that was noted.
+    pub(super) fn known(&self, seen: &Seen) -> Option<blake3::Hash> {
+        known::hash(&self.dir, seen, &self.boot)
+    }
+
+    /// Notes the hash of a module's file.
+    pub(super) fn note(&self, seen: &Seen, hash: blake3::Hash) {
+        known::note(&self.dir, seen, &self.boot, hash);
     }
 
     /// The artifact of `key`, checked. One that is torn or altered is removed, logged, and not found.

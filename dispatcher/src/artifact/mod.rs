@@ -7,6 +7,7 @@
 //! # Layout
 //!
 //! - [`cache`]: from a [`Key`] to a checked file; one writer at a time
+//! - `known`: hashes of modules that were read before
 //! - `record`: what is known of a cached artifact: its checksum, and when that was last true
 //! - [`compile`](mod@compile): compiling under limits, once even where many want the same
 //! - `process`: the process that a compiler runs in; `confine`: what it gives up first
@@ -14,6 +15,7 @@
 pub mod cache;
 pub mod compile;
 mod confine;
+mod known;
 mod process;
 mod record;
 
@@ -28,6 +30,7 @@ use multiwasm_engine::{Source, SourceForm};
 
 pub use cache::{Cache, CacheError};
 pub use compile::{CompileError, Limits, compile};
+pub use known::{Seen, WORTH_KNOWING};
 
 /// What an artifact is found by: the module, the engine, and all that the engine's artifacts depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +43,16 @@ pub struct Key {
 impl Key {
     /// The key of `module`, a module's bytes, compiled by `engine` as it was started here.
     pub fn of(module: &[u8], engine: &LoadedEngine) -> Self {
+        Self::with_hash(blake3::hash(module), engine)
+    }
+
+    /// The key of the module that has this hash.
+    fn with_hash(module: blake3::Hash, engine: &LoadedEngine) -> Self {
         Self::new(module, &engine.plugin().description().name, &engine.fingerprint())
     }
 
-    /// The key of `module` compiled by the engine of this name with this fingerprint.
-    pub fn new(module: &[u8], engine: &str, fingerprint: &str) -> Self {
-        let module = blake3::hash(module);
+    /// The key of the module with this hash, compiled by the engine of this name with this fingerprint.
+    pub fn new(module: blake3::Hash, engine: &str, fingerprint: &str) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("multiwasm artifact key 1");
         hasher.update(module.as_bytes());
         for text in [engine, fingerprint] {
@@ -100,24 +107,34 @@ impl Artifact {
     }
 }
 
-/// The artifact of `source`, which is in the form of bytes: from the cache, or compiled now.
+/// The artifact of `source`, which is in the form of bytes: from the cache, or compiled now. `seen` is by what the module's
+/// file is known again.
 ///
 /// # Errors
 /// Those of [`compile()`]. A cache that can't be used is no error, it is logged.
 pub fn obtain(
     engine: &LoadedEngine,
     source: &Source<'_>,
+    seen: Option<&Seen>,
     cache: Option<&Cache>,
     limits: &Limits,
 ) -> Result<Artifact, CompileError> {
     let SourceForm::Bytes(bytes) = source.form else {
         return Err(CompileError::AlreadyCompiled { name: source.name.to_owned() });
     };
-    let key = Key::of(bytes, engine);
+    let known = cache.zip(seen).and_then(|(cache, seen)| cache.known(seen));
+    let key = Key::with_hash(known.unwrap_or_else(|| blake3::hash(bytes)), engine);
+    if let (None, Some((cache, seen))) = (known, cache.zip(seen)) {
+        cache.note(seen, key.module());
+    }
     if let Some(found) = cache.and_then(|cache| cache.find(&key)) {
         return Ok(found);
     }
-    compile(engine, source, &key, cache, limits)
+    match compile(engine, source, &key, cache, limits) {
+        // What was noted is of another file, against all odds.
+        Err(CompileError::Changed { .. }) if known.is_some() => obtain(engine, source, None, cache, limits),
+        other => other,
+    }
 }
 
 /// As [`obtain`], but compiled in any case: for an artifact that the engine calls [`stale`](ErrorKind::Stale) though it
@@ -134,7 +151,7 @@ pub fn renew(
     if let (SourceForm::Bytes(bytes), Some(cache)) = (source.form, cache) {
         cache.remove(&Key::of(bytes, engine));
     }
-    obtain(engine, source, cache, limits)
+    obtain(engine, source, None, cache, limits)
 }
 
 #[cfg(test)]

@@ -30,9 +30,14 @@ pub(super) struct Notes {
 impl Notes {
     /// The notes of now on a file; `boot` is the kernel's id of this boot.
     pub(super) fn of(file: &Metadata, boot: &str) -> Self {
+        Self::on(file.dev(), file, boot)
+    }
+
+    /// The notes of now on a file that really lies on `device`.
+    pub(super) fn on(device: u64, file: &Metadata, boot: &str) -> Self {
         Self {
             boot: boot.to_owned(),
-            device: file.dev(),
+            device,
             inode: file.ino(),
             length: file.len(),
             changed: (file.ctime(), file.ctime_nsec()),

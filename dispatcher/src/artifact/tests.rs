@@ -49,7 +49,7 @@ impl Lab {
     }
 
     fn obtain(&self, module: &str) -> Result<Artifact, CompileError> {
-        obtain(&self.engine, &source(module), Some(&self.cache()), &limits())
+        obtain(&self.engine, &source(module), None, Some(&self.cache()), &limits())
     }
 
     /// Stores an artifact and waits until it is believed without being hashed.
@@ -105,14 +105,16 @@ fn the_second_start_finds_what_the_first_compiled() {
 
 #[test]
 fn a_key_depends_on_module_engine_and_fingerprint() {
-    let key = Key::new(b"module", "engine", "1");
-    assert_eq!(key, Key::new(b"module", "engine", "1"));
-    for other in
-        [Key::new(b"modul", "engine", "1"), Key::new(b"module", "engin", "e1"), Key::new(b"module", "engine", "2")]
-    {
+    let key = Key::new(blake3::hash(b"module"), "engine", "1");
+    assert_eq!(key, Key::new(blake3::hash(b"module"), "engine", "1"));
+    for other in [
+        Key::new(blake3::hash(b"modul"), "engine", "1"),
+        Key::new(blake3::hash(b"module"), "engin", "e1"),
+        Key::new(blake3::hash(b"module"), "engine", "2"),
+    ] {
         assert_ne!(other.digest, key.digest);
     }
-    assert!(Key::new(b"", "a/../b", "").file_name().ends_with(".a____b"));
+    assert!(Key::new(blake3::hash(b""), "a/../b", "").file_name().ends_with(".a____b"));
 }
 
 #[test]
@@ -215,7 +217,7 @@ fn two_processes_that_want_the_same_compile_it_once() {
 fn helper_compiles_good() {
     let Some(folder) = std::env::var_os("MULTIWASM_TEST_LAB").map(PathBuf::from) else { return };
     let cache = Cache::open(&folder.join("cache")).unwrap();
-    let artifact = obtain(&started(&folder), &source("good"), Some(&cache), &limits()).unwrap();
+    let artifact = obtain(&started(&folder), &source("good"), None, Some(&cache), &limits()).unwrap();
     println!("\n{}", text(artifact.path()));
 }
 
@@ -244,7 +246,7 @@ fn what_the_compiler_started_ends_with_it() {
 fn each_limit_and_each_fault_has_its_error_and_leaves_nothing() {
     let lab = Lab::new();
     let within = |module: &str, limits: &Limits| {
-        let error = obtain(&lab.engine, &source(module), Some(&lab.cache()), limits).unwrap_err();
+        let error = obtain(&lab.engine, &source(module), None, Some(&lab.cache()), limits).unwrap_err();
         assert!(error.to_string().starts_with("/app.wasm: "), "{error}");
         error
     };
@@ -280,7 +282,7 @@ fn a_module_that_changes_under_its_key_is_not_compiled() {
 #[test]
 fn without_a_cache_that_takes_it_an_artifact_is_sealed_memory() {
     let lab = Lab::new();
-    let artifact = obtain(&lab.engine, &source("good"), None, &limits()).unwrap();
+    let artifact = obtain(&lab.engine, &source("good"), None, None, &limits()).unwrap();
     assert!(!artifact.is_cached());
     assert!(text(artifact.path()).ends_with("compiled good"));
     assert!(fs::write(artifact.path(), "evil").is_err());

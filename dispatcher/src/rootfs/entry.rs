@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use memmap2::{Mmap, MmapOptions};
 use oci_spec::runtime::{Process, Spec};
 
+use super::backing;
 use super::tree::{Found, LookupError, Tree};
+use crate::artifact::{Seen, WORTH_KNOWING};
 
 /// Most bytes of a module: what the WebAssembly JavaScript Interface gives as limit of its implementations, 1 GiB.
 pub const MAX_MODULE: u64 = 1 << 30;
@@ -85,6 +87,8 @@ pub struct Entry {
     pub len: u64,
     /// It comes from a bind mount.
     mounted: bool,
+    /// The root file system that it was found in.
+    rootfs: PathBuf,
 }
 
 impl Entry {
@@ -105,7 +109,7 @@ impl Entry {
                 match tree.open_file(Path::new(&path)) {
                     Ok(Found { file, len, mounted }) => {
                         let function = function.filter(|name| !name.is_empty()).map(str::to_owned);
-                        return Ok(Self { path, file, function, len, mounted });
+                        return Ok(Self { path, file, function, len, mounted, rootfs: rootfs.to_owned() });
                     }
                     Err(LookupError::Missing) => tried.push(path),
                     Err(remark @ LookupError::NotYet { .. }) => tried.push(format!("{path} ({remark})")),
@@ -153,7 +157,13 @@ impl Entry {
         // run yet; should another container share that rootfs and write to it, what is read is wrong bytes, which all
         // readers of modules must take anyway.
         let map = unsafe { MmapOptions::new().len(self.len as usize).map(&self.file) }.map_err(unreadable)?;
-        Ok(Content::Mapped(map))
+        Ok(Content::Mapped(map, self.seen()))
+    }
+
+    /// By what the file is known again, where that is worth it.
+    fn seen(&self) -> Option<Seen> {
+        let file = self.file.metadata().ok().filter(|file| file.len() >= WORTH_KNOWING)?;
+        Some(Seen { device: backing::device(&self.rootfs, &file)?, file })
     }
 
     /// Reads the file from its start, `len` bytes at most.
@@ -176,8 +186,8 @@ impl Entry {
 /// A module's bytes, however they came.
 #[derive(Debug)]
 pub enum Content {
-    /// Mapped from a file.
-    Mapped(Mmap),
+    /// Mapped from a file, and by what that is known again.
+    Mapped(Mmap, Option<Seen>),
     /// Copied from a file.
     Copied(Vec<u8>),
 }
@@ -187,8 +197,18 @@ impl Deref for Content {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
+            Self::Mapped(map, _) => map,
             Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+impl Content {
+    /// By what the file is known again, where it is one.
+    pub fn seen(&self) -> Option<&Seen> {
+        match self {
+            Self::Mapped(_, seen) => seen.as_ref(),
+            Self::Copied(_) => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use multiwasm_engine::{Capabilities, EngineError, ErrorKind, Optimize, Source, S
 use oci_spec::runtime::Spec;
 
 use super::{Preset, SandboxError};
-use crate::artifact::{self, Cache};
+use crate::artifact::{self, Cache, Seen};
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::fault::{self, Fault};
@@ -214,7 +214,8 @@ pub fn choose_and_load(
     let engine = preset.engine(&engines, &choice.engine, optimize)?;
     let component = facts.kind == Kind::Component;
     let source = Source { name, form: SourceForm::Bytes(content), component, function };
-    let module = if ahead { compiled(&engine, &source, chosen.config) } else { as_it_is(&engine, &source) };
+    let module =
+        if ahead { compiled(&engine, &source, content.seen(), chosen.config) } else { as_it_is(&engine, &source) };
     Ok((module.map_err(|error| in_one_wording(error, &facts))?, choice))
 }
 
@@ -238,11 +239,16 @@ fn as_it_is(engine: &LoadedEngine, source: &Source<'_>) -> Result<LoadedModule, 
     engine.load(source).map_err(|error| failed(source.name, engine, error))
 }
 
-fn compiled(engine: &LoadedEngine, source: &Source<'_>, config: &Config) -> Result<LoadedModule, SandboxError> {
+fn compiled(
+    engine: &LoadedEngine,
+    source: &Source<'_>,
+    seen: Option<&Seen>,
+    config: &Config,
+) -> Result<LoadedModule, SandboxError> {
     let cache = Cache::open(&config.cache)
         .inspect_err(|error| tracing::warn!("{} is compiled for this start alone: {error}", source.name))
         .ok();
-    let made = artifact::obtain(engine, source, cache.as_ref(), &config.compile)?;
+    let made = artifact::obtain(engine, source, seen, cache.as_ref(), &config.compile)?;
     match engine.load(&Source { form: SourceForm::Artifact(made.path()), ..*source }) {
         // The cache's key holds what artifacts depend on; an engine that sees more is right, and gets what it wants.
         Err(EngineError { kind: ErrorKind::Stale, message }) if made.is_cached() => {
