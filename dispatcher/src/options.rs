@@ -60,9 +60,12 @@ pub fn is_engine_name(text: &str) -> bool {
 /// When a module is compiled to an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compile {
-    /// Where the engine has no quick way from bytes, or its interpreter would not fit into the container.
+    /// Where the engine has no quick way from bytes, or its interpreter would not fit into the container; what takes long in
+    /// the background.
     #[default]
     Auto,
+    /// For the next start, wherever the engine can: this one runs on what is there soon.
+    Background,
     /// Wherever the engine can.
     Eager,
     /// Only where the engine can't do without.
@@ -74,10 +77,22 @@ impl Compile {
     pub fn before_start(self, engine: Capabilities) -> bool {
         match self {
             Self::Eager => engine.has(Capabilities::AOT),
-            Self::Auto | Self::Off => engine.has(Capabilities::NEEDS_AOT),
+            Self::Auto | Self::Background | Self::Off => engine.has(Capabilities::NEEDS_AOT),
+        }
+    }
+
+    /// Whether a guest does not wait for the engine's best code of a module of so many bytes.
+    pub fn in_background(self, engine: Capabilities, length: u64) -> bool {
+        match self {
+            Self::Background => engine.has(Capabilities::AOT),
+            Self::Auto => engine.has(Capabilities::NEEDS_AOT) && length >= SLOW_TO_COMPILE,
+            Self::Eager | Self::Off => false,
         }
     }
 }
+
+/// Bytes from which on a module's best code is worth no wait: on two processors Cranelift takes some 0.4 s for 1 MiB.
+const SLOW_TO_COMPILE: u64 = 512 << 10;
 
 /// One option.
 pub struct Definition {
@@ -149,16 +164,19 @@ pub const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "compile",
-        allowed: "auto, eager or off",
+        allowed: "auto, background, eager or off",
         default: "auto",
         config: Some("compile.mode"),
         doc: "Whether the module is compiled to an artifact, which the cache keeps, before the guest runs. `auto`: \
               where the engine has no quick way from bytes, or where the container's memory limit is too small for \
-              an interpreter, which holds a module many times over; `eager`: wherever the engine can compile; `off`: \
-              only where the engine can't run a module otherwise.",
+              an interpreter, which holds a module many times over; for modules above 512 KiB as `background`. \
+              `background`: this start runs on what is there soon (a compiler that makes one pass, or an interpreter), \
+              while the best code is compiled for the next one, at the lowest priority; `eager`: wherever the engine \
+              can compile, and the start waits for it; `off`: only where the engine can't run a module otherwise.",
         set: |options, value| {
             options.compile = match value {
                 "auto" => Compile::Auto,
+                "background" => Compile::Background,
                 "eager" => Compile::Eager,
                 "off" => Compile::Off,
                 _ => return None,

@@ -212,14 +212,14 @@ impl Cache {
 }
 
 /// The path with something added to the file's name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
 }
 
 /// Checksum of a file's content. One thread: callers fork, and must not have more.
-fn checksum(file: &File) -> io::Result<blake3::Hash> {
+pub(super) fn checksum(file: &File) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     each_block(file, |block| {
         hasher.update(block);

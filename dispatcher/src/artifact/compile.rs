@@ -23,13 +23,15 @@ pub struct Limits {
     pub cpu_seconds: u64,
     /// Time until it must have ended: `compile.timeout`.
     pub timeout: Duration,
+    /// Bytes of the cache, beyond which the least recently used artifacts go: `cache.limit`.
+    pub cache: u64,
 }
 
 impl Default for Limits {
     /// Measured on two cores: Cranelift takes 7 s and 700 MB for a module of 20 MB, LLVM 17 s for one of 1.1 MB. This
     /// is several times what both would need for 20 MB.
     fn default() -> Self {
-        Self { memory: 4 << 30, cpu_seconds: 1200, timeout: Duration::from_secs(600) }
+        Self { memory: 4 << 30, cpu_seconds: 1200, timeout: Duration::from_secs(600), cache: 4 << 30 }
     }
 }
 
@@ -184,7 +186,12 @@ pub fn compile(
     let file = names.judge(ended.map_err(|source| names.system("started", source))?, limits)?;
     if let Some((cache, lock)) = &locked {
         match cache.store(lock, key, &file) {
-            Ok(artifact) => return Ok(artifact),
+            Ok(artifact) => {
+                let pruned = cache.prune(limits.cache, None);
+                let _ = pruned
+                    .inspect_err(|error| tracing::warn!("the compile cache is not kept below its limit: {error}"));
+                return Ok(artifact);
+            }
             Err(error) => tracing::warn!(%error, "the artifact is kept in memory, the next start compiles again"),
         }
     }

@@ -8,13 +8,17 @@
 //!
 //! - [`cache`]: from a [`Key`] to a checked file; one writer at a time
 //! - `known`: hashes of modules that were read before
+//! - `inventory`: what the cache holds, and keeping it below its limit
 //! - `record`: what is known of a cached artifact: its checksum, and when that was last true
 //! - [`compile`](mod@compile): compiling under limits, once even where many want the same
+//! - `background`: the same for the next start, with nobody waiting
 //! - `process`: the process that a compiler runs in; `confine`: what it gives up first
 
+mod background;
 pub mod cache;
 pub mod compile;
 mod confine;
+mod inventory;
 mod known;
 mod process;
 mod record;
@@ -28,8 +32,10 @@ use multiwasm_engine::ErrorKind;
 use multiwasm_engine::loader::LoadedEngine;
 use multiwasm_engine::{Source, SourceForm};
 
+pub use background::compile_later;
 pub use cache::{Cache, CacheError};
 pub use compile::{CompileError, Limits, compile};
+pub use inventory::{Entry, Pruned};
 pub use known::{Seen, WORTH_KNOWING};
 
 /// What an artifact is found by: the module, the engine, and all that the engine's artifacts depend on.
@@ -122,19 +128,36 @@ pub fn obtain(
     let SourceForm::Bytes(bytes) = source.form else {
         return Err(CompileError::AlreadyCompiled { name: source.name.to_owned() });
     };
-    let known = cache.zip(seen).and_then(|(cache, seen)| cache.known(seen));
-    let key = Key::with_hash(known.unwrap_or_else(|| blake3::hash(bytes)), engine);
-    if let (None, Some((cache, seen))) = (known, cache.zip(seen)) {
-        cache.note(seen, key.module());
-    }
+    let (hash, known) = hash(bytes, seen, cache);
+    let key = Key::with_hash(hash, engine);
     if let Some(found) = cache.and_then(|cache| cache.find(&key)) {
         return Ok(found);
     }
     match compile(engine, source, &key, cache, limits) {
         // What was noted is of another file, against all odds.
-        Err(CompileError::Changed { .. }) if known.is_some() => obtain(engine, source, None, cache, limits),
+        Err(CompileError::Changed { .. }) if known => obtain(engine, source, None, cache, limits),
         other => other,
     }
+}
+
+/// The key of a module by its `bytes`, and the artifact if the cache has it. `seen` is as in [`obtain`].
+pub fn look_up(engine: &LoadedEngine, bytes: &[u8], seen: Option<&Seen>, cache: &Cache) -> (Key, Option<Artifact>) {
+    let key = Key::with_hash(hash(bytes, seen, Some(cache)).0, engine);
+    let found = cache.find(&key);
+    (key, found)
+}
+
+/// The hash of a module, and whether it was noted before.
+fn hash(bytes: &[u8], seen: Option<&Seen>, cache: Option<&Cache>) -> (blake3::Hash, bool) {
+    let noting = cache.zip(seen);
+    if let Some(known) = noting.and_then(|(cache, seen)| cache.known(seen)) {
+        return (known, true);
+    }
+    let hash = blake3::hash(bytes);
+    if let Some((cache, seen)) = noting {
+        cache.note(seen, hash);
+    }
+    (hash, false)
 }
 
 /// As [`obtain`], but compiled in any case: for an artifact that the engine calls [`stale`](ErrorKind::Stale) though it

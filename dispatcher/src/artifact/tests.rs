@@ -82,11 +82,26 @@ fn source(module: &str) -> Source<'_> {
 }
 
 fn limits() -> Limits {
-    Limits { memory: 64 << 20, cpu_seconds: 30, timeout: Duration::from_secs(60) }
+    Limits { memory: 64 << 20, cpu_seconds: 30, timeout: Duration::from_secs(60), cache: 1 << 30 }
 }
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn what_is_compiled_later_is_found_by_the_next_start() {
+    let lab = Lab::new();
+    let (key, found) = look_up(&lab.engine, b"good", None, &lab.cache());
+    assert!(found.is_none() && key == lab.key("good"));
+    compile_later(&lab.engine, &source("good"), false, &key, &lab.cache(), &limits());
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    // It is nobody's child, so there is nothing to wait for but what it makes.
+    while lab.cache().find(&key).is_none() {
+        assert!(std::time::Instant::now() < deadline, "nothing came of it");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(text(look_up(&lab.engine, b"good", None, &lab.cache()).1.unwrap().path()).ends_with("compiled good"));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! `--json`, in a form that stays; what is wrong goes to stderr.
 #![forbid(unsafe_code)]
 
+mod cache;
+mod compile;
 mod console;
 mod doctor;
 mod engines;
@@ -33,6 +35,8 @@ enum Command {
     Run(run::Args),
     Engines(engines::Args),
     Inspect(inspect::Args),
+    Compile(compile::Args),
+    Cache(cache::Args),
     Doctor(doctor::Args),
 }
 
@@ -45,6 +49,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Engines(args) => engines::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Compile(args) => compile::run(&args),
+        Command::Cache(args) => cache::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     ended.unwrap_or_else(|error| match error.downcast_ref::<io::Error>() {

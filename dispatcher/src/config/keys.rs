@@ -129,6 +129,17 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        path: "cache.limit",
+        allowed: SIZE,
+        default: "4g",
+        doc: "The most that the compile cache may hold. Beyond it the artifacts that were not used for longest go; a container \
+              that runs keeps its own.",
+        set: |config, value| {
+            config.compile.cache = parse_size(&scalar(value)?)?;
+            Some(())
+        },
+    },
+    Key {
         path: "log.level",
         allowed: "error, warn, info, debug or trace",
         default: "info",

@@ -349,6 +349,7 @@ pub(crate) mod tests {
             compile = { memory = 1024, cpu_seconds = 5, timeout = 6, mode = "eager", optimize = "quick" }
             [cache]
             path = "/tmp/cache"
+            limit = "7m"
             [log]
             level = "trace"
             "#,
@@ -369,7 +370,12 @@ pub(crate) mod tests {
             engine_path: vec!["/opt/engines".into()],
             allow_native_code: true,
             group: Group::Container,
-            compile: Limits { memory: 1024, cpu_seconds: 5, timeout: std::time::Duration::from_secs(6) },
+            compile: Limits {
+                memory: 1024,
+                cpu_seconds: 5,
+                timeout: std::time::Duration::from_secs(6),
+                cache: 7 << 20,
+            },
             cache: "/tmp/cache".into(),
             log: tracing::Level::TRACE,
         };

@@ -214,8 +214,15 @@ pub fn choose_and_load(
     let engine = preset.engine(&engines, &choice.engine, optimize)?;
     let component = facts.kind == Kind::Component;
     let source = Source { name, form: SourceForm::Bytes(content), component, function };
-    let module =
-        if ahead { compiled(&engine, &source, content.seen(), chosen.config) } else { as_it_is(&engine, &source) };
+    let later = optimize == Optimize::Speed && !cramped && options.compile.in_background(can, content.len() as u64);
+    let module = if later {
+        let quick = can.has(Capabilities::NEEDS_AOT).then(|| preset.engine(&engines, &choice.engine, Optimize::Quick));
+        soon(&engine, quick.transpose()?.as_ref(), &source, content, chosen.config)
+    } else if ahead {
+        compiled(&engine, &source, content.seen(), chosen.config)
+    } else {
+        as_it_is(&engine, &source)
+    };
     Ok((module.map_err(|error| in_one_wording(error, &facts))?, choice))
 }
 
@@ -237,6 +244,33 @@ fn in_one_wording(error: SandboxError, facts: &Facts) -> SandboxError {
 
 fn as_it_is(engine: &LoadedEngine, source: &Source<'_>) -> Result<LoadedModule, SandboxError> {
     engine.load(source).map_err(|error| failed(source.name, engine, error))
+}
+
+/// The best code where the cache has it. Else what is there soon: by `quick`, or without compiling where there is none; and
+/// the best code is compiled for the next start.
+fn soon(
+    best: &LoadedEngine,
+    quick: Option<&LoadedEngine>,
+    source: &Source<'_>,
+    content: &Content,
+    config: &Config,
+) -> Result<LoadedModule, SandboxError> {
+    let now = || match quick {
+        Some(quick) => compiled(quick, source, content.seen(), config),
+        None => as_it_is(best, source),
+    };
+    // Without a cache there is no next time.
+    let Ok(cache) = Cache::open(&config.cache) else { return compiled(best, source, content.seen(), config) };
+    let (key, found) = artifact::look_up(best, content, content.seen(), &cache);
+    if let Some(made) = found
+        && let Ok(module) = best.load(&Source { form: SourceForm::Artifact(made.path()), ..*source })
+    {
+        return Ok(module);
+    }
+    let module = now()?;
+    tracing::info!("{}: this start has quick code, the best is compiled for the next one", source.name);
+    artifact::compile_later(best, source, matches!(content, Content::Mapped(..)), &key, &cache, &config.compile);
+    Ok(module)
 }
 
 fn compiled(

@@ -53,6 +53,13 @@ static void use_all_memory(void)
     }
 }
 
+static uint32_t odd_prepare_compile(void *engine, multiwasm_sink error)
+{
+    (void)engine;
+    (void)error;
+    return MULTIWASM_OK;
+}
+
 static uint32_t odd_compile(void *engine, const multiwasm_source *source, multiwasm_bytes path, multiwasm_sink error)
 {
     char order[32] = "", name[256] = "";
@@ -147,6 +154,7 @@ const multiwasm_engine *multiwasm_engine_table(void)
         .capabilities = MULTIWASM_CAN_MODULES | MULTIWASM_CAN_AOT | MULTIWASM_NEEDS_AOT,
         .open = odd_open,
         .fingerprint = odd_fingerprint,
+        .prepare_compile = odd_prepare_compile,
         .compile = odd_compile,
         .load = odd_load,
         .instantiate = odd_instantiate,

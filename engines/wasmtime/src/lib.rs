@@ -19,12 +19,37 @@ mod world;
 
 use std::path::Path;
 
-use multiwasm_engine::{Capabilities, Description, Engine, EngineError, Guest, Outcome, Settings, Source};
+use multiwasm_engine::{Capabilities, Description, Engine, EngineError, ErrorKind, Guest, Outcome, Settings, Source};
 
 /// The engine; the plug-in's one type.
 struct Wasmtime {
+    /// For what the compiler made that is tried first.
     engine: wasmtime::Engine,
     settings: Settings,
+}
+
+impl Wasmtime {
+    /// Does it by one compiler's engine after the other, until one can; the last one's error counts. What one does not know,
+    /// another may, and what one has made is stale for another.
+    fn by_any<T>(
+        &self,
+        threads: settings::Threads,
+        go: impl Fn(&wasmtime::Engine) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let compilers = settings::Compiler::all(&self.settings);
+        let mut done = Err(EngineError::failed("wasmtime has no compiler"));
+        for (at, compiler) in compilers.iter().enumerate() {
+            done = match (at, threads) {
+                (0, settings::Threads::One) => go(&self.engine),
+                _ => settings::engine(&self.settings, *compiler, threads).and_then(|engine| go(&engine)),
+            };
+            let fatal = |error: &EngineError| matches!(error.kind, ErrorKind::MissingImport | ErrorKind::MissingExport);
+            if done.is_ok() || done.as_ref().is_err_and(fatal) {
+                break;
+            }
+        }
+        done
+    }
 }
 
 /// A module or component that is compiled, mapped and linked.
@@ -55,7 +80,7 @@ impl Engine for Wasmtime {
     }
 
     fn open(settings: &Settings) -> Result<Self, EngineError> {
-        let engine = settings::engine(settings, settings::Threads::One)?;
+        let engine = settings::engine(settings, settings::Compiler::all(settings)[0], settings::Threads::One)?;
         Ok(Self { engine, settings: *settings })
     }
 
@@ -64,15 +89,17 @@ impl Engine for Wasmtime {
     }
 
     fn compile(&self, source: &Source<'_>, path: &Path) -> Result<(), EngineError> {
-        artifact::compile(&settings::engine(&self.settings, settings::Threads::Many)?, source, path)
+        self.by_any(settings::Threads::Many, |engine| artifact::compile(engine, source, path))
     }
 
     fn load(&self, source: &Source<'_>) -> Result<Module, EngineError> {
-        if source.component {
-            component::load(&self.engine, source).map(Module::Component)
-        } else {
-            preview1::load(&self.engine, source).map(Module::Core)
-        }
+        self.by_any(settings::Threads::One, |engine| {
+            if source.component {
+                component::load(engine, source).map(Module::Component)
+            } else {
+                preview1::load(engine, source).map(Module::Core)
+            }
+        })
     }
 
     fn instantiate(&self, module: Module, guest: &Guest<'_>) -> Result<Instance, EngineError> {

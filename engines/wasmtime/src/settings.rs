@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use multiwasm_engine::{EngineError, Optimize, Settings};
-use wasmtime::{Config, OptLevel, WasmBacktraceDetails};
+use wasmtime::{Config, OptLevel, Strategy, WasmBacktraceDetails};
 
 /// Wasmtime's version, from the lock file that this crate was built with.
 pub(crate) const VERSION: &str = env!("WASMTIME_VERSION");
@@ -23,10 +23,38 @@ pub(crate) enum Threads {
     Many,
 }
 
+/// Wasmtime's compilers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compiler {
+    /// One pass over the code; some ten times as fast as Cranelift, for code that is some times slower. It does not know all
+    /// of WebAssembly.
+    Winch,
+    /// The optimising one, which for quick code does not optimise.
+    Cranelift,
+}
+
+impl Compiler {
+    /// Those for these settings, in the order in which they are tried.
+    pub(crate) fn all(settings: &Settings) -> &'static [Self] {
+        match settings.optimize {
+            Optimize::Speed => &[Self::Cranelift],
+            Optimize::Quick => &[Self::Winch, Self::Cranelift],
+        }
+    }
+}
+
 /// An engine for these settings.
-pub(crate) fn engine(settings: &Settings, threads: Threads) -> Result<wasmtime::Engine, EngineError> {
+pub(crate) fn engine(
+    settings: &Settings,
+    compiler: Compiler,
+    threads: Threads,
+) -> Result<wasmtime::Engine, EngineError> {
     let mut config = Config::new();
     config
+        .strategy(match compiler {
+            Compiler::Winch => Strategy::Winch,
+            Compiler::Cranelift => Strategy::Cranelift,
+        })
         .cranelift_opt_level(match settings.optimize {
             Optimize::Speed => OptLevel::Speed,
             Optimize::Quick => OptLevel::None,
@@ -52,5 +80,5 @@ pub(crate) fn fingerprint(engine: &wasmtime::Engine, settings: &Settings) -> Str
         Optimize::Quick => "quick",
     };
     // The number says what this crate does to a module before Wasmtime sees it (see `multiwasm_engine::start`); raised when that changes.
-    format!("wasmtime {VERSION} {:016x} {optimize} 1", hasher.finish())
+    format!("wasmtime {VERSION} {:016x} {optimize} 2", hasher.finish())
 }

@@ -1,0 +1,100 @@
+//! Compiling for the next start, beside the container that runs now.
+//!
+//! Nobody waits for it, so it yields to everything: idle priority for processors and disks, the first to go when memory runs
+//! out, so many at once as the node has pairs of processors, and the compiler itself confined as always. It outlives its
+//! container, as most that are worth compiling for are short; it has none of the container's files, pipes and names.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+use multiwasm_engine::loader::LoadedEngine;
+use multiwasm_engine::{Source, SourceForm};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::prctl;
+use nix::sys::signal::SigSet;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, chdir, fork, setsid};
+
+use super::{Cache, Key, Limits, compile};
+use crate::guest;
+
+/// linux/ioprio.h: the class that gets what nobody else wants, for one process.
+const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+const IOPRIO_IDLE: libc::c_int = 3 << 13;
+
+/// Begins to compile `source`, whose key is `key`, in a process of its own, and returns at once. `mapped` says that the bytes
+/// are a mapped file, which is let go of when they are copied.
+///
+/// The caller must have one thread. What goes wrong is tried again by the next start that finds no artifact.
+pub fn compile_later(
+    engine: &LoadedEngine,
+    source: &Source<'_>,
+    mapped: bool,
+    key: &Key,
+    cache: &Cache,
+    limits: &Limits,
+) {
+    let SourceForm::Bytes(bytes) = source.form else { return };
+    // SAFETY: the caller has one thread (documented).
+    match unsafe { fork() } {
+        Ok(ForkResult::Parent { child }) => {
+            // It forks and ends, so that the one that compiles is nobody's child here.
+            let _ = waitpid(child, None);
+        }
+        Ok(ForkResult::Child) => {
+            // SAFETY: as above; neither returns into the code that this process is a copy of.
+            if let Ok(ForkResult::Child) = unsafe { fork() } {
+                let copy = bytes.to_vec();
+                if mapped {
+                    // SAFETY: the mapping begins where its bytes do, and nothing in this process reads it any more.
+                    unsafe { libc::munmap(bytes.as_ptr().cast_mut().cast(), bytes.len()) };
+                }
+                if settle(source.name).is_some()
+                    && let Some(_slot) = slot(cache)
+                {
+                    let source = Source { form: SourceForm::Bytes(&copy), ..*source };
+                    let _ = compile(engine, &source, key, Some(cache), limits);
+                }
+            }
+            // SAFETY: ends this process at once: no destructor of its parent's may run here.
+            unsafe { libc::_exit(0) }
+        }
+        Err(error) => tracing::debug!("{}: no process to compile it later: {error}", source.name),
+    }
+}
+
+/// Leaves all that is the container's and its shim's, and yields to everything.
+fn settle(name: &str) -> Option<()> {
+    setsid().ok()?;
+    let _ = SigSet::empty().thread_set_mask();
+    let _ = prctl::set_name(c"wasm-compile");
+    let _ = guest::set_command_line(&["multiwasm".to_owned(), "compile".to_owned(), name.to_owned()]);
+    let null = File::options().read(true).write(true).open("/dev/null").ok()?;
+    for number in 0..3 {
+        // SAFETY: system calls on numbers; these three are this process's own stdio.
+        unsafe { libc::dup2(null.as_raw_fd(), number) };
+    }
+    std::mem::forget(null);
+    // SAFETY: closes numbers, `null` among them; this process never drops an owner of one of them.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    chdir("/").ok()?;
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    // SAFETY: system calls on numbers and a valid parameter; a refusal leaves things as they are.
+    unsafe {
+        let lowest = libc::sched_param { sched_priority: 0 };
+        libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const lowest);
+        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
+    }
+    Some(())
+}
+
+/// One of the node's places for this, if one is free.
+fn slot(cache: &Cache) -> Option<Flock<File>> {
+    let places = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
+    (0..places).find_map(|place| {
+        let file = cache.dir().join(format!("background-{place}.lock"));
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file).ok()?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
+    })
+}
