@@ -59,10 +59,11 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
-    /// Show a report again, as tables or as a page
+    /// Show reports again as one, as tables or as a page
     Report {
-        /// The report, as --json wrote it
-        report: PathBuf,
+        /// The reports, as --json wrote them; the first one says what the machine is
+        #[arg(required = true)]
+        reports: Vec<PathBuf>,
         /// Write one HTML page with plots
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
@@ -140,8 +141,9 @@ fn perform(verb: &Verb) -> Result<bool, BenchError> {
             print!("{}", compare::table(&changes, *all));
             Ok(changes.iter().all(|change| change.verdict != compare::Verdict::Worse))
         }
-        Verb::Report { report, html } => {
-            let report = json::read(report)?;
+        Verb::Report { reports, html } => {
+            let reports = reports.iter().map(|file| json::read(file)).collect::<Result<Vec<_>, _>>()?;
+            let Some(report) = reports.into_iter().reduce(Report::with) else { return Ok(true) };
             print!("{}", tables::of(&report));
             page(&report, html.as_deref()).map(|()| true)
         }

@@ -115,12 +115,8 @@ mod tests {
         let page = write(&crate::sample::small()).unwrap();
         assert!(page.contains("&lt;slow&gt; &amp; steady") && !page.contains("<slow>"));
         assert!(!page.contains("{{") && !page.contains("src=") && !page.contains("url(") && !page.contains("@import"));
-        let addresses = page.split("http").skip(1).map(|rest| &rest[..rest.len().min(20)]);
-        assert!(
-            addresses.clone().all(|rest| rest.starts_with("://www.w3.org/2000")),
-            "{:?}",
-            addresses.collect::<Vec<_>>()
-        );
+        // The name of SVG's own language is the one address that may be there, and nothing fetches it.
+        assert!(page.split("://").skip(1).all(|rest| rest.starts_with("www.w3.org/2000/svg")));
         assert!(page.contains("<svg") && page.contains("id=\"start\"") && page.contains("0.50×"));
     }
 }

@@ -19,7 +19,7 @@ pub struct Report {
     pub made: Timestamp,
     /// The version of the project that was measured.
     pub version: String,
-    /// The words of the command that made it.
+    /// The words of the command that made it; of several, a line each.
     pub command: String,
     /// What it ran on.
     pub machine: Machine,
@@ -196,6 +196,24 @@ pub struct Series {
 }
 
 impl Report {
+    /// This report with what another has besides: a part that both have stays as it is here.
+    pub fn with(mut self, other: Self) -> Self {
+        let here = self.parts();
+        self.series.extend(other.series.into_iter().filter(|series| !here.contains(&series.part)));
+        for note in other.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        for target in other.targets {
+            if !self.targets.contains(&target) {
+                self.targets.push(target);
+            }
+        }
+        self.command = format!("{}\n{}", self.command, other.command);
+        self
+    }
+
     /// The series of a row on a target.
     pub fn find(&self, part: Part, row: &str, target: &str) -> Option<&Series> {
         self.series.iter().find(|series| series.part == part && series.row == row && series.target == target)

@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_cell_has_median_range_and_ratio() {
         let text = of(&crate::sample::small());
-        assert!(text.contains("create, ms  20.0 (12.0–28.0)  10.0 (6.00–14.0) 0.50×\n"), "{text}");
+        assert!(text.contains("create, ms  20.0 (10.0–30.0)  10.0 (5.00–15.0) 0.50×\n"), "{text}");
         assert!(text.contains("- memory, wasmer: broken"), "{text}");
     }
 
