@@ -119,7 +119,7 @@ impl Part {
                  for the step came. Several processes work at once."
             }
             Self::Compute => {
-                "One piece of work of each kernel, timed inside the guest. In a container, set against the same engine \
+                "One piece of work of each kernel, timed inside the guest: a value is the fastest of eight batches. In a container, set against the same engine \
                  without one (`multiwasm run`); that, and a native program in runc, against the native program."
             }
             Self::Io => {

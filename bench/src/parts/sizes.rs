@@ -43,6 +43,8 @@ pub async fn measure(bench: &mut Bench) -> Result<(), BenchError> {
     let Bench { context, guests, plan, report, progress } = bench;
     let (columns, rounds_of_all) = (columns(&plan.targets), plan.fewer(2));
     let (cache, modules) = (Folder::new(&context.lab.cache)?, modules(&plan.modules)?);
+    // A module that one engine refuses says nothing of the others.
+    let mut refused: Vec<(String, String, String)> = Vec::new();
     rounds(Part::Sizes, &columns, rounds_of_all, report, progress, async |target, round| {
         if target.native {
             let phases = context.run(target, &guests.tiny(target), false).await?.phases;
@@ -51,13 +53,21 @@ pub async fn measure(bench: &mut Bench) -> Result<(), BenchError> {
         let mut figures = Vec::new();
         for module in &modules {
             let due = round.checked_sub(rounds_of_all.warm_up).is_some_and(|counted| counted % module.every == 0);
-            if due || module.every == 1 {
-                figures.extend(first_and_again(context, target, module, &cache.0).await?);
+            let refuses = refused.iter().any(|(name, of, _)| *name == target.name && *of == module.name);
+            if refuses || !(due || module.every == 1) {
+                continue;
+            }
+            match first_and_again(context, target, module, &cache.0).await {
+                Ok(more) => figures.extend(more),
+                Err(error) => refused.push((target.name.clone(), module.name.clone(), error.to_string())),
             }
         }
         Ok(figures)
     })
     .await;
+    for (target, module, error) in refused {
+        report.notes.push(format!("sizes, {target}, {module}: {error}"));
+    }
     Ok(())
 }
 
