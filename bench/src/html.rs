@@ -6,7 +6,7 @@ use crate::BenchError;
 use crate::model::{Part, Report, Series};
 use crate::plots::{self, COLOURS};
 use crate::stats::spread;
-use crate::tables::{label, number, ratio, ratios};
+use crate::tables::{factor, label, number, ratio, ratios};
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -93,7 +93,7 @@ fn cell(report: &Report, series: &Series) -> String {
     let spread = spread(&series.values);
     let mut html = format!("<td>{}", number(spread.median));
     if let Some(ratio) = ratio(report, series) {
-        let _ = write!(html, " <b>{ratio:.2}×</b>");
+        let _ = write!(html, " <b>{}×</b>", factor(ratio));
     }
     if series.values.len() > 1 {
         let _ = write!(html, "<small>{}–{}</small>", number(spread.low), number(spread.high));

@@ -111,7 +111,7 @@ impl Part {
             Self::Throughput => "Whole lives of tiny containers, record to removed, so many at a time.",
             Self::Memory => {
                 "So many idle containers: the processes of the containers and their shims, as smaps_rollup and stat show \
-                 them, for one container. The last create is the call of the last container of so many."
+                 them, for one container. last create: the median of the last ten calls Create."
             }
             Self::Steps => {
                 "Times between the lines `step: NAME` that the shim logs at containerd's level debug, containers one after the \

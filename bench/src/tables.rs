@@ -69,7 +69,7 @@ fn cell(report: &Report, series: &Series, range: bool) -> String {
         let _ = write!(text, " ({}–{})", number(spread.low), number(spread.high));
     }
     if let Some(ratio) = ratio(report, series) {
-        let _ = write!(text, " {ratio:.2}×");
+        let _ = write!(text, " {}×", factor(ratio));
     }
     text
 }
@@ -78,6 +78,11 @@ fn cell(report: &Report, series: &Series, range: bool) -> String {
 pub fn ratio(report: &Report, series: &Series) -> Option<f64> {
     let reference = median(&report.reference(series)?.values);
     (reference > 0.0).then(|| median(&series.values) / reference)
+}
+
+/// A ratio: two digits behind the point, as long as they say something.
+pub fn factor(ratio: f64) -> String {
+    if ratio < 10.0 { format!("{ratio:.2}") } else { number(ratio) }
 }
 
 /// Three digits that say something, not fewer before the point than there are.

@@ -1,5 +1,6 @@
 //! Where the time goes inside the shim: the lines `step: NAME` that it logs where containerd's level is debug.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use multiwasm_conformance::runner::log::Log;
@@ -28,7 +29,7 @@ pub async fn measure(bench: &mut Bench) -> Result<(), BenchError> {
         let (log, called) = (start.later(), SystemTime::now());
         context.run(target, &guests.tiny(target), false).await?;
         tokio::time::sleep(COPIED).await;
-        let steps = steps(&log.lines(&["step: "]));
+        let steps = steps(&log.lines(&["step: "]), called);
         if steps.is_empty() {
             let what = "the shim logged no steps: start the lab with MULTIWASM_LAB_LOG_LEVEL=debug";
             return Err(BenchError::Unexpected(what.to_owned()));
@@ -47,10 +48,19 @@ fn is_ours(target: &Target) -> bool {
 /// A step that is done, and when.
 type Step = (SystemTime, String);
 
-/// The steps in the order of their times: lines of several processes come in any order.
-fn steps(lines: &[String]) -> Vec<Step> {
-    let mut steps: Vec<_> = lines.iter().filter_map(|line| step(line)).collect();
+/// The steps since `called`, in the order of their times: lines of several processes come in any order, and the last ones of
+/// the container before may come late. A name that comes again has its number behind.
+fn steps(lines: &[String], called: SystemTime) -> Vec<Step> {
+    let mut steps: Vec<_> = lines.iter().filter_map(|line| step(line)).filter(|(at, _)| *at >= called).collect();
     steps.sort_by_key(|(at, _)| *at);
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for (_, name) in &mut steps {
+        let times = seen.entry(name.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            name.push_str(&format!(" ({times})"));
+        }
+    }
     steps
 }
 
@@ -65,22 +75,11 @@ fn step(line: &str) -> Option<Step> {
 /// The time that ended with each step, and how long after the first call it came. Both, since several processes work at once:
 /// a step that ends late in one of them ends the time of whatever was logged just before in another.
 fn between(called: SystemTime, steps: &[Step]) -> Vec<Figure> {
-    let mut figures: Vec<Figure> = Vec::new();
     let took = |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default();
-    let mut row = |name: String, time: Duration| {
-        let value = time.as_secs_f64() * 1e6;
-        match figures.iter_mut().find(|figure| figure.row == name) {
-            // A step that comes twice, in one row.
-            Some(figure) => figure.value += value,
-            None => figures.push(Figure::new(name, Unit::Microseconds, value)),
-        }
-    };
-    if let Some((at, name)) = steps.first() {
-        row(format!("(record, exec of the shim) {name}"), took(called, *at));
-    }
-    for pair in steps.windows(2) {
-        row(pair[1].1.clone(), took(pair[0].0, pair[1].0));
-    }
+    let row = |name: String, time: Duration| Figure::new(name, Unit::Microseconds, time.as_secs_f64() * 1e6);
+    let first = steps.first().map(|(at, name)| row(format!("(record, exec of the shim) {name}"), took(called, *at)));
+    let later = steps.windows(2).map(|pair| row(pair[1].1.clone(), took(pair[0].0, pair[1].0)));
+    let mut figures: Vec<Figure> = first.into_iter().chain(later).collect();
     figures.extend(steps.iter().map(|(at, name)| Figure::time(format!("{name}, since the call"), took(called, *at))));
     figures
 }
@@ -96,15 +95,18 @@ mod tests {
             "2026-01-31T12:00:00.000100Z DEBUG step: server: forked",
             "time=\"x\" 2026-01-31T12:00:00.000700Z DEBUG step: worker: made",
             "nothing of ours step: ",
+            "2026-01-31T11:59:59.999999Z DEBUG step: server: exit",
+            "2026-01-31T12:00:00.000900Z DEBUG step: worker: recorded",
         ]
         .map(str::to_owned);
         let called = humantime::parse_rfc3339("2026-01-31T12:00:00Z").unwrap();
-        let told: Vec<_> = between(called, &steps(&lines)).into_iter().map(|f| (f.row, f.value.round())).collect();
+        let told: Vec<_> =
+            between(called, &steps(&lines, called)).into_iter().map(|f| (f.row, f.value.round())).collect();
         let row = |name: &str, value| (name.to_owned(), value);
         let first = row("(record, exec of the shim) server: forked", 100.0);
         assert_eq!(told[..3], [first, row("worker: recorded", 200.0), row("worker: made", 400.0)]);
-        let last = between(called, &steps(&lines)).pop().unwrap();
-        assert_eq!((last.row.as_str(), last.unit), ("worker: made, since the call", Unit::Milliseconds));
-        assert!((last.value - 0.7).abs() < 1e-6);
+        let last = between(called, &steps(&lines, called)).pop().unwrap();
+        assert_eq!((last.row.as_str(), last.unit), ("worker: recorded (2), since the call", Unit::Milliseconds));
+        assert!((last.value - 0.9).abs() < 1e-6);
     }
 }
