@@ -26,6 +26,7 @@ in_lab = $(in_lab_plain) $(cargo) --offline
 # compile, so that each selection of its own would compile them again.
 all := --release --workspace
 conformance := $(CARGO_TARGET_DIR)/release/multiwasm-conformance
+bench := $(CARGO_TARGET_DIR)/release/multiwasm-bench
 reports := $(MULTIWASM_BUILD)/reports
 cases = mkdir -p $(reports) && $(call in_lab_plain,$(1)) $(conformance) run $(addprefix --case ,$(2)) $(addprefix --engine ,$(3)) \
 	--json $(reports)/$(1).json --junit $(reports)/$(1).xml
@@ -113,10 +114,15 @@ chaos: stage ## kill shims, guests and containerd at random moments, 500 times
 guests: ## build the guests of the tests again, from their sources
 	scripts/make-guests
 
+# The steps come from a lab of their own: what a shim logs for them costs time that starts would show. BENCH adds arguments.
 .PHONY: bench
-bench: stage ## starts, memory and speed, side by side
+bench: stage ## starts, memory and speed, side by side: tables, JSON, and a page with plots (BENCH='--rounds 50 --large')
 	scripts/setup $(SUITE)
-	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-bench start
+	mkdir -p $(reports)
+	$(call in_lab_plain,$(SUITE)) $(bench) run $(BENCH) --json $(reports)/bench.json
+	MULTIWASM_LAB_LOG_LEVEL=debug $(call in_lab_plain,$(SUITE)) $(bench) steps $(BENCH) --json $(reports)/bench-steps.json
+	$(bench) report $(reports)/bench.json $(reports)/bench-steps.json --html $(reports)/bench.html >$(reports)/bench.txt
+	@echo "==> $(reports)/bench.html"
 
 # Engines are loaded as root from here, so nobody else may write to the folder.
 .PHONY: install

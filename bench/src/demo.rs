@@ -10,7 +10,8 @@ use multiwasm_conformance::targets::{ENGINE_ANNOTATION, RUNTIME, Target};
 
 use crate::BenchError;
 use crate::events::{Events, Life};
-use crate::report::{ms, spread, table};
+use crate::stats::median;
+use crate::tables::aligned;
 
 /// containerd's namespace of what `ctr` runs here.
 const NAMESPACE: &str = "demo";
@@ -47,7 +48,7 @@ pub fn run_all(lab: &Lab) -> Result<String, BenchError> {
          ms: from the container's record to its exit, by the times of containerd's events /containers/create and\n\
          /tasks/exit: the shim's start, Create, Start, the run; with Docker the network too. \"first\" compiles where an\n\
          engine needs it; \"then\" is the median of the {MORE} starts after it.\n\n{}",
-        table(&rows)
+        aligned(&rows)
     ))
 }
 
@@ -86,7 +87,7 @@ fn row(lab: &Lab, events: &Events, target: Target, by: By, versions: &[Engine]) 
     let (output, first) = start(lab, events, target, by)?;
     let mut more = Vec::new();
     for _ in 0..MORE {
-        more.push(start(lab, events, target, by)?.1.took);
+        more.push(start(lab, events, target, by)?.1.took.as_secs_f64());
     }
     let version = match target.engine() {
         Some(engine) => versions.iter().find(|found| found.name == engine).map_or("", |found| found.version.as_str()),
@@ -98,9 +99,14 @@ fn row(lab: &Lab, events: &Events, target: Target, by: By, versions: &[Engine]) 
         (if by == By::Ctr { "ctr run" } else { "docker run" }).to_owned(),
         first.code.to_string(),
         output.out().lines().next().unwrap_or_default().to_owned(),
-        ms(first.took),
-        ms(spread(&more).0),
+        ms(first.took.as_secs_f64()),
+        ms(median(&more)),
     ])
+}
+
+/// Seconds as milliseconds.
+fn ms(seconds: f64) -> String {
+    format!("{:.1}", seconds * 1e3)
 }
 
 /// One container to its end; it must greet and exit with 0.

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use multiwasm_bench::report::machine;
+use multiwasm_bench::model::Machine;
 use multiwasm_bench::{BenchError, demo};
 use multiwasm_conformance::lab::Lab;
 
@@ -22,6 +22,6 @@ fn main() -> ExitCode {
 
 fn show() -> Result<String, BenchError> {
     let lab = Lab::from_env()?;
-    let machine = machine(&lab);
+    let machine = Machine::of(&lab);
     Ok(format!("{}\n{machine}", demo::run_all(&lab)?))
 }
