@@ -7,6 +7,7 @@
 mod console;
 mod doctor;
 mod engines;
+mod extras;
 mod inspect;
 mod run;
 
@@ -34,6 +35,8 @@ enum Command {
     Engines(engines::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
+    Extras(extras::Args),
 }
 
 /// How a subcommand ends. Its error is printed with all causes.
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Engines(args) => engines::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Extras(args) => extras::run(&args),
     };
     ended.unwrap_or_else(|error| match error.downcast_ref::<io::Error>() {
         // Whoever read our answer has read enough.
