@@ -141,9 +141,12 @@ stage: build ## install for the labs
 	$(MAKE) --no-print-directory install DESTDIR=$(MULTIWASM_BUILD)/stage PREFIX=/usr
 
 .PHONY: package
-package: ## deb, rpm and tarball
-	@[ -x packaging/build ] || { echo "no packages yet: they come with packaging/" >&2; exit 1; }
-	packaging/build
+package: stage ## deb, rpm and tarball, with their sizes
+	scripts/make-packages
+
+.PHONY: test-packages
+test-packages: package ## lint them, make them twice, install, upgrade and remove them in clean Debian roots
+	scripts/test-packages
 
 .PHONY: clean
 clean: ## remove what was compiled; what was fetched stays

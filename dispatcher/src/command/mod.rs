@@ -9,6 +9,7 @@ mod compile;
 mod console;
 mod doctor;
 mod engines;
+mod extras;
 mod inspect;
 mod run;
 
@@ -38,6 +39,8 @@ enum Command {
     Compile(compile::Args),
     Cache(cache::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
+    Extras(extras::Args),
 }
 
 /// How a subcommand ends. Its error is printed with all causes.
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Extras(args) => extras::run(&args),
     };
     ended.unwrap_or_else(|error| match error.downcast_ref::<io::Error>() {
         // Whoever read our answer has read enough.

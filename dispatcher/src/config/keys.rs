@@ -227,3 +227,62 @@ pub fn documentation() -> String {
     );
     text
 }
+
+/// `/etc/multiwasm/config.toml` as packages bring it: each key with what it means and its default, commented out.
+pub fn commented_defaults() -> String {
+    let options = DEFINITIONS.iter().filter_map(|definition| {
+        let path = definition.config?;
+        // These two have no value that says the same as silence.
+        let (default, doc) = match path {
+            "engine" => ("auto", "The engine of containers that name none."),
+            "memory_limit" => ("1g", definition.doc),
+            _ => (definition.default, definition.doc),
+        };
+        Some((path, definition.allowed, default, doc))
+    });
+    let keys = KEYS.iter().map(|key| (key.path, key.allowed, key.default, key.doc));
+    let mut all: Vec<_> = options.chain(keys).collect();
+    // TOML's tables come after the keys that stand in none, and each but once.
+    let table = |path: &'static str| path.split_once('.').map_or("", |(table, _)| table);
+    all.sort_by_key(|(path, ..)| table(path));
+
+    let mut text = String::from(
+        "# The configuration of multiwasm on this node. Each key stands here with its default, commented out (memory_limit\n\
+         # has none: the engine's own limit holds). `multiwasm doctor` checks this file.\n",
+    );
+    let mut before = "";
+    for (path, allowed, default, doc) in all {
+        if table(path) != before {
+            before = table(path);
+            let _ = write!(text, "\n[{before}]\n");
+        }
+        let name = path.rsplit('.').next().unwrap_or(path);
+        let _ = write!(text, "\n{}#{name} = {}\n", comment(&format!("{doc} Allowed: {allowed}.")), toml_of(default));
+    }
+    text
+}
+
+/// A default of the tables as TOML.
+fn toml_of(default: &str) -> String {
+    match default {
+        "true" | "false" => default.to_owned(),
+        _ if default.starts_with('[') || default.parse::<u64>().is_ok() => default.to_owned(),
+        _ => format!("{default:?}"),
+    }
+}
+
+/// Text as lines of a comment.
+fn comment(text: &str) -> String {
+    const WIDTH: usize = 118;
+    let mut lines = vec![String::from("#")];
+    for word in text.split_whitespace() {
+        if lines.last().is_some_and(|line| line.len() + 1 + word.len() > WIDTH) {
+            lines.push(String::from("#"));
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join("\n") + "\n"
+}

@@ -15,8 +15,8 @@ use toml::{Table, Value};
 
 use crate::artifact::Limits;
 use crate::options::{DEFINITIONS, EngineChoice, Options, meant, nearest};
-pub use keys::documentation;
 use keys::{KEYS, TOLERATED, is_table, paths, scalar};
+pub use keys::{commented_defaults, documentation};
 
 /// The file of the node; that it is missing means defaults.
 pub const DEFAULT_PATH: &str = "/etc/multiwasm/config.toml";
@@ -332,6 +332,30 @@ pub(crate) mod tests {
             let _ = writeln!(text, "{} = {:?}", definition.config.unwrap(), definition.default);
         }
         assert_eq!(load(&text).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_commented_defaults_are_all_keys_and_hold() {
+        let commented = commented_defaults();
+        assert_eq!(load(&commented).unwrap(), Config::default());
+        // Words begin after a space, keys right after the sign.
+        let keys = commented.lines().filter(|line| !line.starts_with("# ") && !line.is_empty());
+        let uncommented: Vec<_> = keys.map(|line| line.trim_start_matches('#')).collect();
+        let uncommented = uncommented.join("\n");
+        let config = load(&uncommented).unwrap();
+        let wanted = Config {
+            file_engine: Some(EngineChoice::Auto),
+            options: Options { memory_limit: Some(1 << 30), ..Options::default() },
+            ..Config::default()
+        };
+        assert_eq!(config, wanted);
+        for key in paths() {
+            let last = key.rsplit('.').next().unwrap();
+            assert!(
+                uncommented.contains(&format!("\n{last} = ")) || uncommented.starts_with(last),
+                "{key}: {uncommented}"
+            );
+        }
     }
 
     #[test]
