@@ -38,10 +38,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The rounds of a part whose values are dearer by so many times: at least three, or all where there are fewer.
+    /// The rounds of a part whose values are dearer by so many times: at least five, the fewest with which
+    /// `compare` can tell anything, or all where there are fewer.
     pub fn fewer(&self, times: usize) -> Rounds {
         let Rounds { warm_up, counted } = self.rounds;
-        Rounds { warm_up: warm_up.min(1), counted: (counted / times).max(counted.min(3)) }
+        Rounds { warm_up: warm_up.min(1), counted: (counted / times).max(counted.min(5)) }
     }
 }
 

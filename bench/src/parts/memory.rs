@@ -16,8 +16,9 @@ use crate::run::Bench;
 
 /// Numbers of containers; the last one is asked for.
 const COUNTS: [usize; 4] = [1, 10, 100, 1000];
-/// Rounds: weights hardly differ from one to the next, and hundreds of containers take their time.
-const ROUNDS: usize = 3;
+/// Rounds: weights hardly differ from one to the next, and hundreds of containers take their time. With fewer, `compare`
+/// could tell nothing.
+const ROUNDS: usize = 5;
 /// What a start leaves undone is done by then, such as a spawner's end.
 const SETTLED: Duration = Duration::from_secs(2);
 

@@ -81,12 +81,12 @@ fn modules(given: &[PathBuf]) -> Result<Vec<Module>, BenchError> {
         every,
     };
     let tiny = Module { wasm: guests::read("tiny.wasm"), exit: 0, ..generated("tiny", SMALL, 1) };
-    let mut modules = vec![tiny, generated("114 KB", SMALL, 1), generated("20 MB", LARGE, 3)];
+    let mut modules = vec![tiny, generated("114 KB", SMALL, 1), generated("20 MB", LARGE, 2)];
     for path in given {
         let wasm = std::fs::read(path).map_err(BenchError::file(&path.display().to_string()))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let words = vec!["--version".to_owned()];
-        modules.push(Module { name, wasm, exit: 0, words, prints: true, every: 3 });
+        modules.push(Module { name, wasm, exit: 0, words, prints: true, every: 2 });
     }
     Ok(modules)
 }
