@@ -17,17 +17,26 @@ unsafe extern "C" {
     fn dlmopen(namespace: libc::c_long, path: *const c_char, flags: c_int) -> *mut c_void;
 }
 
+type Context = *mut ffi::WasmEdge_ConfigureContext;
+type Configure = unsafe extern "C" fn() -> Context;
+type SetLevel = unsafe extern "C" fn(Context, ffi::WasmEdge_CompilerOptimizationLevel);
+type SetFormat = unsafe extern "C" fn(Context, ffi::WasmEdge_CompilerOutputFormat);
+type Create = unsafe extern "C" fn(*const ffi::WasmEdge_ConfigureContext) -> *mut ffi::WasmEdge_CompilerContext;
+type Compile = unsafe extern "C" fn(
+    *mut ffi::WasmEdge_CompilerContext,
+    ffi::WasmEdge_Bytes,
+    *const c_char,
+) -> ffi::WasmEdge_Result;
+type Listen = unsafe extern "C" fn(log::Callback);
+type Quiet = unsafe extern "C" fn();
+
 /// What compiling takes of the second copy.
 struct Second {
-    configure: unsafe extern "C" fn() -> *mut ffi::WasmEdge_ConfigureContext,
-    set_level: unsafe extern "C" fn(*mut ffi::WasmEdge_ConfigureContext, ffi::WasmEdge_CompilerOptimizationLevel),
-    set_format: unsafe extern "C" fn(*mut ffi::WasmEdge_ConfigureContext, ffi::WasmEdge_CompilerOutputFormat),
-    create: unsafe extern "C" fn(*const ffi::WasmEdge_ConfigureContext) -> *mut ffi::WasmEdge_CompilerContext,
-    compile: unsafe extern "C" fn(
-        *mut ffi::WasmEdge_CompilerContext,
-        ffi::WasmEdge_Bytes,
-        *const c_char,
-    ) -> ffi::WasmEdge_Result,
+    configure: Configure,
+    set_level: SetLevel,
+    set_format: SetFormat,
+    create: Create,
+    compile: Compile,
 }
 
 static SECOND: OnceLock<Result<Second, String>> = OnceLock::new();
@@ -95,20 +104,18 @@ impl Second {
         };
         // SAFETY: the functions have the types that the API's header, from which `ffi` is generated, gives them.
         let second = unsafe {
-            let quiet: unsafe extern "C" fn() = std::mem::transmute(symbol(c"WasmEdge_LogSetErrorLevel")?);
-            let listen: unsafe extern "C" fn(log::Callback) = std::mem::transmute(symbol(c"WasmEdge_LogSetCallback")?);
+            let listen = std::mem::transmute::<*mut c_void, Listen>(symbol(c"WasmEdge_LogSetCallback")?);
+            let quiet = std::mem::transmute::<*mut c_void, Quiet>(symbol(c"WasmEdge_LogSetErrorLevel")?);
             listen(log::CALLBACK);
             quiet();
+            let set_level = symbol(c"WasmEdge_ConfigureCompilerSetOptimizationLevel")?;
+            let set_format = symbol(c"WasmEdge_ConfigureCompilerSetOutputFormat")?;
             Self {
-                configure: std::mem::transmute::<*mut c_void, _>(symbol(c"WasmEdge_ConfigureCreate")?),
-                set_level: std::mem::transmute::<*mut c_void, _>(symbol(
-                    c"WasmEdge_ConfigureCompilerSetOptimizationLevel",
-                )?),
-                set_format: std::mem::transmute::<*mut c_void, _>(symbol(
-                    c"WasmEdge_ConfigureCompilerSetOutputFormat",
-                )?),
-                create: std::mem::transmute::<*mut c_void, _>(symbol(c"WasmEdge_CompilerCreate")?),
-                compile: std::mem::transmute::<*mut c_void, _>(symbol(c"WasmEdge_CompilerCompileFromBytes")?),
+                configure: std::mem::transmute::<*mut c_void, Configure>(symbol(c"WasmEdge_ConfigureCreate")?),
+                set_level: std::mem::transmute::<*mut c_void, SetLevel>(set_level),
+                set_format: std::mem::transmute::<*mut c_void, SetFormat>(set_format),
+                create: std::mem::transmute::<*mut c_void, Create>(symbol(c"WasmEdge_CompilerCreate")?),
+                compile: std::mem::transmute::<*mut c_void, Compile>(symbol(c"WasmEdge_CompilerCompileFromBytes")?),
             }
         };
         Ok(second)
