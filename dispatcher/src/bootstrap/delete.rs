@@ -52,13 +52,14 @@ pub(super) fn delete(
     let socket = address::noted(&bundle).unwrap_or_else(|| address::usual(grpc_address, &namespace, &id));
     let pid = State::of(&namespace, &id).read().and_then(|record| record.init).map_or(0, |init| init.pid as u32);
     fault::choose_in(&bundle);
+    // A living server has other containers of the pod, or is about to get one. The socket goes first: containerd ends this
+    // process after 5 s, and the spawner, which would remove it too, is ended next.
+    let unsocketed = address::remove_dead(&socket);
     if !address::answers(&socket) {
         end_shim(&namespace, &id);
     }
-    let removed = sandbox::remove(&namespace, &id);
-    // A living server has other containers of the pod, or is about to get one.
-    address::remove_dead(&socket)?;
-    removed?;
+    sandbox::remove(&namespace, &id)?;
+    unsocketed?;
     let response =
         DeleteResponse { pid, exit_status: KILLED, exited_at: MessageField::some(timestamp()?), ..Default::default() };
     std::io::stdout().write_all(&response.write_to_bytes()?)?;
