@@ -17,13 +17,10 @@ fn main() -> io::Result<()> {
         writeln!(table, "pub(super) static {name}: &[(&str, &[u8])] = &[").expect("a string takes all");
         for file in files {
             let short = file.strip_prefix(root.join(folder)).expect("it was found below the folder");
-            writeln!(
-                table,
-                "    ({:?}, include_bytes!({:?})),",
-                short.display().to_string(),
-                file.display().to_string()
-            )
-            .expect("a string takes all");
+            // By the compiler's own view of where the package is: clones that share a target folder share this file.
+            let path = format!("/{folder}/{}", short.display());
+            writeln!(table, "    ({short:?}, include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),")
+                .expect("a string takes all");
         }
         table.push_str("];\n");
     }

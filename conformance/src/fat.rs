@@ -33,6 +33,17 @@ pub fn importing(name: &str) -> Vec<u8> {
     module.finish()
 }
 
+/// As [`module`], but another one for each `name` (shorter than 126 bytes), so that no cache has it.
+pub fn unique(size: Size, name: &str) -> Vec<u8> {
+    let mut module = module(size);
+    let name = name.as_bytes();
+    // A custom section (0) of its size, whose name this is: less than 128, so each length is one byte of LEB128.
+    assert!(name.len() < 126, "a name of {} bytes", name.len());
+    module.extend([0, name.len() as u8 + 1, name.len() as u8]);
+    module.extend(name);
+    module
+}
+
 /// The module. `_start` exits with 7, so that a test sees that it ran.
 pub fn module(size: Size) -> Vec<u8> {
     let mut types = TypeSection::new();

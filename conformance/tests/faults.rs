@@ -70,11 +70,12 @@ each_of_ours!(a_shim_that_is_killed_leaves_nothing, |target| {
     before.await_back(lab(), CLEAN);
 });
 
-/// A container whose Create compiles for seconds: no cache has its module, as no Create of it ever ends.
+/// A container whose Create compiles for seconds, each time: one that outlives its containerd leaves what it compiled in the
+/// cache.
 fn slow(target: Target, folder: &Path) -> Container {
-    let module = fat::module(fat::Size { rounds: fat::COSTLY.rounds + 1, ..fat::COSTLY });
-    fs::write(folder.join("slow.wasm"), module).unwrap_or_else(|error| panic!("{error}"));
     let container = Container::new(target).annotation("io.containerd.multiwasm.compile", "eager");
+    let module = fat::unique(fat::Size { functions: 120, ..fat::COSTLY }, container.id());
+    fs::write(folder.join("slow.wasm"), module).unwrap_or_else(|error| panic!("{error}"));
     container.mount(folder, "/slow", "ro").args(["/slow/slow.wasm"])
 }
 

@@ -14,7 +14,7 @@
 //! - [`sandbox`]: the container around the guest, made by libcontainer
 //! - [`guest`]: what runs in the container's process
 //!
-//! Beside it: [`state`], what must be known when a shim is dead; [`log`]; [`causes`], how errors are said; `fault`, what tests break; [`command`], the command `multiwasm` for people.
+//! Beside it: [`state`], what must be known when a shim is dead; [`process`]; [`log`]; [`causes`], how errors are said; `fault`, what tests break; [`command`], the command `multiwasm` for people.
 
 pub mod artifact;
 pub mod bootstrap;
@@ -29,6 +29,7 @@ pub mod image;
 pub mod log;
 pub mod module;
 pub mod options;
+pub mod process;
 pub mod rootfs;
 pub mod sandbox;
 pub mod selection;

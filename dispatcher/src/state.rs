@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::process::Process;
+
 /// All folders of containers are below it, by namespace. A tmpfs: a reboot leaves no containers and no records.
 pub const ROOT: &str = "/run/multiwasm";
 
@@ -28,38 +30,6 @@ pub struct Record {
     pub init: Option<Process>,
     /// The process that makes the container.
     pub maker: Option<Process>,
-}
-
-/// A process, and no later one that got its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
-    /// Its number.
-    pub pid: i32,
-    /// Its start, in clock ticks since boot (proc(5), stat, field 22).
-    pub started: u64,
-}
-
-impl Process {
-    /// The process that has this number now.
-    pub fn find(pid: i32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is the name in parentheses and may hold anything; the third follows the last of them.
-        let started = stat.rsplit_once(") ")?.1.split(' ').nth(22 - 3)?.parse().ok()?;
-        Some(Self { pid, started })
-    }
-
-    /// Whether it still runs.
-    pub fn runs(&self) -> bool {
-        // The state is the third field; Z and X are ended ones (proc(5)).
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        let ended = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
-        !ended && self.exists()
-    }
-
-    /// Whether it is still there (a zombie is).
-    pub fn exists(&self) -> bool {
-        Self::find(self.pid) == Some(*self)
-    }
 }
 
 /// The folder of one container.
@@ -149,13 +119,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_is_itself_and_nobody_else() {
-        let own = Process::find(std::process::id() as i32).unwrap();
-        assert!(own.exists());
-        assert!(!Process { started: own.started + 1, ..own }.exists());
-    }
 
     #[test]
     fn records_come_back_and_folders_go() {

@@ -117,7 +117,7 @@ impl Member {
         let mount: Mount = toml::from_str("to = \"/slow\"\nread_only = true").expect("a mount has these keys");
         let folder = self.folder.join("slow");
         if self.one.life == Life::Slow {
-            fs::write(folder.join("slow.wasm"), unique_module(&self.id)).ok()?;
+            fs::write(folder.join("slow.wasm"), fat::unique(A_MOMENT, &self.id)).ok()?;
             binds.push(Bind { mount: &mount, folder: Some(&folder) });
         }
         let spec = spec(&self.case, &self.target, self.containerd.namespace(), &self.id, None, &binds).ok()?;
@@ -232,17 +232,10 @@ fn socket(containerd: &Path, namespace: &str, id: &str) -> PathBuf {
     Path::new("/run/containerd/s").join(hex::encode(name))
 }
 
+/// A module that takes its compilers about half a second.
+const A_MOMENT: fat::Size = fat::Size { functions: 60, rounds: 10 };
+
 #[derive(serde::Deserialize)]
 struct Steps {
     steps: Vec<Step>,
-}
-
-/// A module that no cache has, which takes its compilers about half a second.
-fn unique_module(id: &str) -> Vec<u8> {
-    let mut module = fat::module(fat::Size { functions: 60, rounds: 10 });
-    let name = id.as_bytes();
-    // A custom section (0) of its size, whose name is the id: less than 128 bytes, so each length is one byte.
-    module.extend([0, name.len() as u8 + 1, name.len() as u8]);
-    module.extend(name);
-    module
 }

@@ -20,6 +20,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, pipe2, read};
 
 use super::compile::Limits;
 use super::confine::{ConfineError, Workplace, confine};
+use crate::process::pidfd_open;
 
 /// Most bytes of a message in a report.
 const MAX_MESSAGE: usize = 16 << 10;
@@ -235,14 +236,4 @@ fn received_files(messages: impl Iterator<Item = ControlMessageOwned>) -> Vec<Fi
 
 fn is_artifact(file: &File) -> bool {
     file.metadata().is_ok_and(|found| found.is_file() && found.len() > 0)
-}
-
-fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
-    // SAFETY: takes two numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }

@@ -10,8 +10,9 @@ use containerd_shim::util::timestamp;
 use super::address;
 use super::params::name;
 use crate::fault;
+use crate::process::Process;
 use crate::sandbox;
-use crate::state::{Process, State};
+use crate::state::State;
 
 /// What a process that was killed ends with: 128 + SIGKILL.
 const KILLED: u32 = 137;
@@ -54,9 +55,11 @@ pub(super) fn delete(
     fault::choose_in(&bundle);
     // A living server has other containers of the pod, or is about to get one. The socket goes first: containerd ends this
     // process after 5 s, and the spawner, which would remove it too, is ended next.
-    let unsocketed = address::remove_dead(&socket);
+    let mut unsocketed = address::remove_dead(&socket);
     if !address::answers(&socket) {
         end_shim(&namespace, &id);
+        // It answered until now where it had only begun to die.
+        unsocketed = unsocketed.and(address::remove_dead(&socket));
     }
     sandbox::remove(&namespace, &id)?;
     unsocketed?;

@@ -67,10 +67,14 @@ pub(super) fn start(params: Params) -> Result<(), StartError> {
             // SAFETY: this process has one thread: neither the parser nor the configuration starts any.
             match unsafe { fork() }.map_err(StartError::Fork) {
                 Ok(ForkResult::Child) => serve(listener, params, socket, preset),
-                Ok(ForkResult::Parent { child }) => answer(&params.bundle, &socket).inspect_err(|_| {
-                    // Nobody will ever find this server.
-                    let _ = kill(child, Signal::SIGKILL);
-                }),
+                Ok(ForkResult::Parent { child }) => {
+                    // Held open here, it would seem to answer for a server that is killed meanwhile.
+                    drop(listener);
+                    answer(&params.bundle, &socket).inspect_err(|_| {
+                        // Nobody will ever find this server.
+                        let _ = kill(child, Signal::SIGKILL);
+                    })
+                }
                 Err(error) => Err(error),
             }
             .inspect_err(|_| drop(address::remove(&socket)))

@@ -23,9 +23,10 @@ use super::{Preset, SandboxError, rootfs_mount, spec};
 use crate::fault::{self, Fault};
 use crate::guest::{self, Guest};
 use crate::log;
+use crate::process::Process;
 use crate::rootfs::folder;
 use crate::spawner::{Create, Failure};
-use crate::state::{Process, Record, State};
+use crate::state::{Record, State};
 
 /// A process that was made.
 #[derive(Debug, Default)]

@@ -26,9 +26,10 @@ use super::terminal::{Pair, Terminal};
 use super::{Preset, SandboxError, spec};
 use crate::log;
 use crate::options::{HANDLER, PREFIX, VARIANT};
+use crate::process;
 use crate::rootfs::EntryError;
 use crate::spawner::{Exec, Failure};
-use crate::state::{self, State};
+use crate::state::State;
 
 /// Starts the process of `request` and gives its pid. What fails leaves nothing behind.
 ///
@@ -158,7 +159,7 @@ fn start(
         become_it(place, newcomer, outside.collect(), gate, report)
     };
     drop((gate, report));
-    let noted = serde_json::to_vec(&state::Process::find(child.as_raw())).map_err(io::Error::other);
+    let noted = serde_json::to_vec(&process::Process::find(child.as_raw())).map_err(io::Error::other);
     let noted =
         noted.and_then(|text| std::fs::write(note, text)).map_err(|error| failed("the process can't be noted", error));
     let placed = noted.and_then(|()| place.adopt(child.as_raw())).and_then(|()| {
@@ -196,7 +197,7 @@ pub fn settle_exec(namespace: &str, id: &str, worker: i32, answered: bool) {
     let note = note(&State::of(namespace, id), worker);
     // Gone with the container, or never written.
     let Ok(text) = std::fs::read(&note) else { return };
-    let begun = serde_json::from_slice::<Option<state::Process>>(&text).ok().flatten();
+    let begun = serde_json::from_slice::<Option<process::Process>>(&text).ok().flatten();
     if let Some(process) = begun.filter(|process| !answered && process.exists()) {
         let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
     }

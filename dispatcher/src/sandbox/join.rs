@@ -10,7 +10,7 @@ use libc::c_int;
 
 use super::SandboxError;
 use crate::cgroup::Cgroups;
-use crate::state::Process;
+use crate::process::Process;
 
 /// linux/sched.h; the crate libc has not got it.
 const CLONE_NEWTIME: c_int = 0x80;

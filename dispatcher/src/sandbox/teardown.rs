@@ -12,8 +12,9 @@ use nix::unistd::{Pid, getsid};
 use super::SandboxError;
 use super::rootfs_mount::unmount_all;
 use crate::fault::{self, Fault};
+use crate::process::Process;
 use crate::spawner::Failure;
-use crate::state::{Process, Record, State};
+use crate::state::{Record, State};
 
 /// How long killed processes may take to go: they do at once, unless the machine is overloaded or the kernel has them in a
 /// wait that nothing interrupts, and then it is no use to wait longer.
@@ -73,22 +74,8 @@ fn removed(state: &State) -> Result<(), SandboxError> {
 }
 
 /// Kills a process and waits until it has ended, but not for ever.
-pub(crate) fn end(init: Process) {
-    // SAFETY: kill(2) takes any number; that it is still the same process was just looked at.
-    unsafe { libc::kill(init.pid, libc::SIGKILL) };
-    let deadline = Instant::now() + KILL_WAIT;
-    // A process that is not our child can't be waited for, but its descriptor becomes readable (pidfd_open(2)).
-    // SAFETY: a system call without pointers.
-    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, init.pid, 0) } as libc::c_int;
-    if descriptor >= 0 {
-        let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
-        let left = deadline.saturating_duration_since(Instant::now()).as_millis() as libc::c_int;
-        // SAFETY: one valid pollfd; the descriptor is ours to close.
-        unsafe {
-            libc::poll(&raw mut poll, 1, left);
-            libc::close(descriptor);
-        }
-    }
+pub(crate) fn end(process: Process) {
+    process.end(KILL_WAIT);
 }
 
 /// libcontainer's own removal: the cgroup, the hooks behind it, its folder.

@@ -5,6 +5,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
@@ -18,6 +19,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setsid};
 
 use super::message::{Failure, FailureKind, Reply, Request, Work};
 use crate::log;
+use crate::process::Process;
 use crate::sandbox::{self, Made, Preset};
 
 /// The longest message, in bytes: an overlay of some hundred layers has mount options of a few pages.
@@ -25,6 +27,9 @@ pub(super) const LONGEST_MESSAGE: usize = 128 << 10;
 
 /// What the kernel tells the spawner when the server has died.
 const SERVER_DIED: Signal = Signal::SIGTERM;
+
+/// How long a server that has been killed may take to be gone: longer only on a machine that is stuck.
+const SERVER_ENDS: Duration = Duration::from_secs(10);
 
 /// Forks the spawner and gives its number with the server's end of the line.
 ///
@@ -50,9 +55,12 @@ pub fn fork_spawner(preset: Preset, listener: &UnixListener, last: impl FnOnce()
             let _ = SigSet::from(SERVER_DIED).thread_block();
             // What is heard between two pieces of work: nothing is begun for a server that is dead.
             let _ = prctl::set_pdeathsig(SERVER_DIED);
-            if getppid() == server {
+            let server = Process::find(server.as_raw()).filter(|_| getppid() == server);
+            if server.is_some() {
                 serve(&theirs, preset);
             }
+            // The end of the line and the signal both come while the server still lets go of its other files.
+            server.map(|server| server.await_end(SERVER_ENDS));
             last();
             // SAFETY: ends this process without the exit handlers of the server's program, which are not ours.
             unsafe { libc::_exit(0) }
