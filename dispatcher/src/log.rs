@@ -21,11 +21,30 @@ pub(crate) fn descriptor() -> Option<RawFd> {
 ///
 /// Never blocks: where containerd is gone or slow, lines are lost, the container is not held up.
 pub fn to_containerd(bundle: &Path, debug: bool) {
-    let pipe = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(bundle.join("log")).ok();
+    let pipe = pipe(bundle);
     if let Some(pipe) = &pipe {
         let _ = DESCRIPTOR.set(pipe.as_raw_fd());
     }
     start(Mutex::new(Pipe(pipe)), if debug { Level::DEBUG } else { Level::INFO });
+}
+
+/// Goes on in the pipe of another container's bundle, where nobody reads the present one any more: containerd does so no
+/// longer than the container is there that it made the pipe for, and a shim may have others.
+pub(crate) fn go_on(bundle: &Path) {
+    let Some(descriptor) = descriptor() else { return };
+    let mut ended = libc::pollfd { fd: descriptor, events: 0, revents: 0 };
+    // A pipe without readers is an error for its writer (poll(2)).
+    // SAFETY: one valid pollfd.
+    if unsafe { libc::poll(&raw mut ended, 1, 0) } < 1 || ended.revents & libc::POLLERR == 0 {
+        return;
+    }
+    let Some(pipe) = pipe(bundle) else { return };
+    // SAFETY: both descriptors are open. What the first one was is replaced at once, and whoever writes to it sees one of both.
+    unsafe { libc::dup3(pipe.as_raw_fd(), descriptor, libc::O_CLOEXEC) };
+}
+
+fn pipe(bundle: &Path) -> Option<File> {
+    OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(bundle.join("log")).ok()
 }
 
 /// Logs to stderr, for people at a terminal.

@@ -1,8 +1,8 @@
 //! The shim server: one thread that answers containerd, reaps children and tells events.
 
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use ttrpc::r#async::transport::Listener;
 
-use crate::bootstrap::Params;
+use crate::bootstrap::{Params, Seat};
 use crate::log;
 use crate::spawner::Spawner;
 use crate::task::{Exits, Publisher, TaskService};
@@ -22,11 +22,14 @@ use crate::task::{Exits, Publisher, TaskService};
 /// (`io.containerd.timeout.shim.shutdown`) and kills none that takes longer, so that a node under load loses no event.
 const LAST_EVENTS: Duration = Duration::from_secs(20);
 
+/// The server's name, as `ps` and the shim's own `delete` see it.
+pub const NAME: &CStr = c"multiwasm-shim";
+
 /// Serves until containerd says Shutdown; gives the exit code of the process.
-pub fn run(listener: UnixListener, spawner: (Pid, OwnedFd), params: &Params, socket: &Path) -> i32 {
-    let _ = prctl::set_name(c"multiwasm-shim");
+pub fn run(listener: UnixListener, spawner: (Pid, OwnedFd), params: &Params, seat: &Arc<Seat>) -> i32 {
+    let _ = prctl::set_name(NAME);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let served = runtime.and_then(|runtime| runtime.block_on(serve(listener, spawner, params, socket)));
+    let served = runtime.and_then(|runtime| runtime.block_on(serve(listener, spawner, params, seat)));
     match served {
         Ok(()) => 0,
         Err(error) => {
@@ -40,7 +43,7 @@ async fn serve(
     listener: UnixListener,
     (spawner_pid, spawner): (Pid, OwnedFd),
     params: &Params,
-    socket: &Path,
+    seat: &Arc<Seat>,
 ) -> std::io::Result<()> {
     // Containers outlive the workers that make them and become our children.
     prctl::set_child_subreaper(true)?;
@@ -58,6 +61,7 @@ async fn serve(
         Arc::clone(&publisher),
         Arc::clone(&exits),
         Arc::clone(&shutdown),
+        Arc::clone(seat),
     ));
     let mut server = server(listener, &service)?;
     server.start().await.map_err(std::io::Error::other)?;
@@ -70,15 +74,13 @@ async fn serve(
     });
     let receiving = tokio::spawn(async move { spawner.receive().await });
     log::step("server: serving");
-    tracing::debug!("serving on {}", socket.display());
+    tracing::debug!("serving on {}", seat.socket().display());
     loop {
         tokio::select! {
             _ = children.recv() => exits.reap(),
             () = shutdown.notified() => break,
         }
     }
-    // The socket goes first: a new container of this pod then gets a new shim.
-    let _ = std::fs::remove_file(socket);
     let _ = server.shutdown().await;
     receiving.abort();
     publisher.drain(LAST_EVENTS).await;

@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// Only cases of this name, a pattern with `*`, or part of a name, as often as wanted
     #[arg(long, value_name = "PATTERN")]
     case: Vec<String>,
-    /// Containers at once; twice the processors unless given
+    /// Containers at once; three a processor unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Seconds for a case at most, even if the case itself allows more
@@ -82,7 +82,7 @@ impl Args {
             log: self.containerd_log.clone().or_else(|| named("MULTIWASM_LAB_LOG")),
             targets,
             filter: Filter::new(&self.case, catalog)?,
-            jobs: self.jobs.map_or(2 * processors, usize::from),
+            jobs: self.jobs.map_or(3 * processors, usize::from),
             timeout: self.timeout.map(Duration::from_secs),
         };
         let progress = Progress::new(self.quiet);

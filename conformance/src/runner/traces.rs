@@ -53,17 +53,20 @@ impl Traces {
 
     /// The processes that are its own: in its cgroup, or with its name among their arguments.
     pub fn processes(&self) -> Vec<(i32, String)> {
-        let cgroup = format!("/{}/{}", self.namespace, self.id);
-        let in_cgroup =
-            |text: &str| text.lines().any(|line| line.splitn(3, ':').nth(2).is_some_and(|path| within(path, &cgroup)));
+        self.processes_in(&cgroup_roots(&mounts()))
+    }
+
+    fn processes_in(&self, cgroups: &[PathBuf]) -> Vec<(i32, String)> {
+        let mut members = BTreeSet::new();
+        // Where it has none any more, nobody is in it: the kernel removes no cgroup that has members.
+        cgroups.iter().for_each(|root| add_members(&root.join(&self.namespace).join(&self.id), &mut members));
         let mut found = Vec::new();
         for pid in pids() {
             // One that ends while it is looked at is none.
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words: Vec<_> = command.split(|byte| *byte == 0).collect();
-            let has = |word: &str| words.contains(&word.as_bytes());
-            let named = has(&self.namespace) && has(&self.id);
-            if named || fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| in_cgroup(&text)) {
+            let words = || command.split(|byte| *byte == 0);
+            let has = |word: &str| words().any(|other| other == word.as_bytes());
+            if members.contains(&pid) || (has(&self.id) && has(&self.namespace)) {
                 found.push((pid, String::from_utf8_lossy(&command).replace('\0', " ").trim_end().to_owned()));
             }
         }
@@ -85,10 +88,11 @@ impl Traces {
     /// All that is left of it, one line a thing.
     pub fn left(&self) -> Vec<String> {
         let mut left = BTreeSet::new();
-        for (pid, command) in self.processes() {
+        let mounts = mounts();
+        let cgroups = cgroup_roots(&mounts);
+        for (pid, command) in self.processes_in(&cgroups) {
             left.insert(format!("process {pid} {command}"));
         }
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = format!("/{}/{}", self.namespace, self.id);
         for line in mounts.lines() {
             // Root and mount point are the fourth and fifth word (proc_pid_mountinfo(5)).
@@ -99,7 +103,7 @@ impl Traces {
                 left.insert(format!("mount {point}"));
             }
         }
-        for root in cgroup_roots(&mounts) {
+        for root in cgroups {
             there("cgroup", root.join(&self.namespace).join(&self.id), &mut left);
         }
         for state in STATES {
@@ -130,8 +134,7 @@ impl Traces {
 
     /// Removes the folders of cgroups and state that the containers of a namespace lay in.
     pub fn remove_parents(namespace: &str) {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let roots = cgroup_roots(&mounts).into_iter().chain(STATES.map(PathBuf::from));
+        let roots = cgroup_roots(&mounts()).into_iter().chain(STATES.map(PathBuf::from));
         for root in roots {
             // One that is not empty holds what a case has already told of.
             let _ = fs::remove_dir(root.join(namespace));
@@ -153,6 +156,21 @@ fn there(kind: &str, path: PathBuf, left: &mut BTreeSet<String>) {
 fn pids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Adds the processes in a cgroup, or below it.
+fn add_members(cgroup: &Path, members: &mut BTreeSet<i32>) {
+    let Ok(procs) = fs::read_to_string(cgroup.join("cgroup.procs")) else { return };
+    members.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()));
+    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            add_members(&entry.path(), members);
+        }
+    }
+}
+
+fn mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
 }
 
 /// Where cgroup file systems are mounted, of both versions.

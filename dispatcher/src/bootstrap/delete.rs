@@ -12,6 +12,7 @@ use super::params::name;
 use crate::fault;
 use crate::process::Process;
 use crate::sandbox;
+use crate::server;
 use crate::state::State;
 
 /// What a process that was killed ends with: 128 + SIGKILL.
@@ -19,23 +20,29 @@ const KILLED: u32 = 137;
 
 /// Ends what a dead server has left of its shim: a worker may still be about to make what is then left, as each of them is
 /// told of its parent's death only when that is over.
+///
+/// A living server is not this container's alone (containerd 1.6 runs `delete` for each that goes), or it is about to end and
+/// tells its last events.
 fn end_shim(namespace: &str, id: &str) {
     let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    for pid in numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
-        let Some(process) = Process::find(pid) else { continue };
-        let read = |file| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        let (name, command) = (read("comm"), read("cmdline"));
-        let words: Vec<_> = command.split(|byte| *byte == 0).collect();
-        let has = |flag: &str, value: &str| words.windows(2).any(|pair| pair == [flag.as_bytes(), value.as_bytes()]);
-        // A container's own process shows its own words.
-        if name.starts_with(b"multiwasm-")
-            && has("-namespace", namespace)
-            && has("-id", id)
-            && words.contains(&&b"start"[..])
-        {
-            sandbox::end(process);
-        }
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let own: Vec<_> = numbers.filter_map(|pid| Some((Process::find(pid)?, member(pid, namespace, id)?))).collect();
+    if own.iter().all(|(_, name)| name != server::NAME.to_bytes()) {
+        own.into_iter().for_each(|(process, _)| sandbox::end(process));
     }
+}
+
+/// The name of a process of the shim that was started for this container. Its container's own processes show their own words.
+fn member(pid: i32, namespace: &str, id: &str) -> Option<Vec<u8>> {
+    let read = |file| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let (name, command) = (read("comm"), read("cmdline"));
+    let words: Vec<_> = command.split(|byte| *byte == 0).collect();
+    let has = |flag: &str, value: &str| words.windows(2).any(|pair| pair == [flag.as_bytes(), value.as_bytes()]);
+    let is = name.starts_with(b"multiwasm-")
+        && has("-namespace", namespace)
+        && has("-id", id)
+        && words.contains(&&b"start"[..]);
+    is.then(|| name.trim_ascii_end().to_owned())
 }
 
 /// Removes what is left of container `id` and writes a `DeleteResponse` to stdout.

@@ -12,6 +12,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub use address::Seat;
 pub use params::{Params, ParamsError};
 
 use crate::causes::chain;

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 use serde::Deserialize;
 
-use super::address::{self, Bound};
+use super::address::{self, Bound, Seat, TakeError};
 use super::params::Params;
 use crate::config::{Config, ConfigError, Group};
 use crate::sandbox::Preset;
@@ -28,11 +29,8 @@ pub(super) enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The socket.
-    #[error("socket {path} can't be bound: {source}")]
-    Socket { path: PathBuf, source: io::Error },
-    /// The file in the bundle.
-    #[error("the address can't be written to bundle {path}: {source}")]
-    Note { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Socket(#[from] TakeError),
     /// A process.
     #[error("the shim's server can't be started: {0}")]
     Fork(nix::Error),
@@ -54,30 +52,32 @@ pub(super) fn start(params: Params) -> Result<(), StartError> {
     fault::choose(&annotations);
     let config = Config::load(params.options.as_ref().map(|any| (any.type_url.as_str(), any.value.as_slice())))?;
     let group = match config.group {
-        Group::Pod => POD_ANNOTATIONS.iter().find_map(|key| annotations.get(*key)),
+        Group::Pod => POD_ANNOTATIONS.iter().find_map(|key| annotations.get(*key)).cloned(),
         Group::Container => None,
+        // No container has such an id.
+        Group::Node => Some(format!("node/{}", params.alias.as_deref().unwrap_or_default())),
     };
-    let socket = address::socket_path(&params, group.unwrap_or(&params.id));
-    let bound = address::bind(&socket).map_err(|source| StartError::Socket { path: socket.clone(), source })?;
-    match bound {
-        Bound::Taken => answer(&params.bundle, &socket),
+    let socket = address::socket_path(&params, group.as_ref().unwrap_or(&params.id));
+    match address::take(&socket, &params.bundle)? {
+        Bound::Taken => answer(&socket),
         Bound::New(listener) => {
+            let seat = Arc::new(Seat::new(socket, group.is_some(), &params.bundle));
             let preset = Preset::new(config, params.alias.clone(), annotations);
             let preset = preset.with_containerd(params.grpc_address.clone());
             // SAFETY: this process has one thread: neither the parser nor the configuration starts any.
             match unsafe { fork() }.map_err(StartError::Fork) {
-                Ok(ForkResult::Child) => serve(listener, params, socket, preset),
+                Ok(ForkResult::Child) => serve(listener, params, seat, preset),
                 Ok(ForkResult::Parent { child }) => {
                     // Held open here, it would seem to answer for a server that is killed meanwhile.
                     drop(listener);
-                    answer(&params.bundle, &socket).inspect_err(|_| {
+                    answer(seat.socket()).inspect_err(|_| {
                         // Nobody will ever find this server.
                         let _ = kill(child, Signal::SIGKILL);
                     })
                 }
                 Err(error) => Err(error),
             }
-            .inspect_err(|_| drop(address::remove(&socket)))
+            .inspect_err(|_| drop(address::remove(seat.socket())))
         }
     }
 }
@@ -88,15 +88,14 @@ fn annotations(bundle: &Path) -> Result<HashMap<String, String>, StartError> {
     glimpse.map(|glimpse| glimpse.annotations).map_err(|source| StartError::Spec { path, source })
 }
 
-fn answer(bundle: &Path, socket: &Path) -> Result<(), StartError> {
+fn answer(socket: &Path) -> Result<(), StartError> {
     let address = address::address(socket);
-    address::note(bundle, &address).map_err(|source| StartError::Note { path: bundle.to_owned(), source })?;
     let mut stdout = io::stdout();
     stdout.write_all(address.as_bytes()).and_then(|()| stdout.flush()).map_err(StartError::Answer)
 }
 
 /// The child's life: the shim server.
-fn serve(listener: std::os::unix::net::UnixListener, params: Params, socket: PathBuf, preset: Preset) -> ! {
+fn serve(listener: std::os::unix::net::UnixListener, params: Params, seat: Arc<Seat>, preset: Preset) -> ! {
     log::to_containerd(&params.bundle, params.debug);
     log::step("server: forked");
     fault::warn();
@@ -104,14 +103,15 @@ fn serve(listener: std::os::unix::net::UnixListener, params: Params, socket: Pat
     // A server that is killed before containerd has dialled it is one that containerd never speaks of again, not by `delete`
     // either.
     let last = || {
-        if let Err(error) = address::remove_dead(&socket) {
+        let socket = seat.socket();
+        if let Err(error) = address::remove_dead(socket) {
             tracing::warn!("{}, the socket of a dead shim, can't be removed: {error}", socket.display());
         }
     };
     let line =
         detached.and_then(|()| spawner::fork_spawner(preset, &listener, last).map_err(|error| error.to_string()));
     let code = match line {
-        Ok(line) => server::run(listener, line, &params, &socket),
+        Ok(line) => server::run(listener, line, &params, &seat),
         Err(error) => {
             tracing::error!("the shim's server can't be started: {error}");
             1
@@ -119,7 +119,7 @@ fn serve(listener: std::os::unix::net::UnixListener, params: Params, socket: Pat
     };
     if code != 0 {
         // A server that ended as told has removed it, and another may have its path by now.
-        let _ = address::remove(&socket);
+        let _ = address::remove(seat.socket());
     }
     // SAFETY: ends the process at once; what `start` would still do at its end is its own.
     unsafe { libc::_exit(code) }

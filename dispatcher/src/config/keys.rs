@@ -75,13 +75,16 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         path: "group",
-        allowed: "container or pod",
+        allowed: "container, pod or node",
         default: "pod",
-        doc: "Which containers share a shim: none, or those of a Kubernetes pod.",
+        doc: "Which containers share a shim: none, those of a Kubernetes pod, or all of a containerd namespace that were \
+              asked for by the same runtime name. A shim that all share takes the least memory, and all of them with it \
+              where it is killed.",
         set: |config, value| {
             config.group = match value.as_str()? {
                 "container" => Group::Container,
                 "pod" => Group::Pod,
+                "node" => Group::Node,
                 _ => return None,
             };
             Some(())

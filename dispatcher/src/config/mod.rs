@@ -36,6 +36,8 @@ pub enum Group {
     /// Those of a pod.
     #[default]
     Pod,
+    /// All of a namespace that were asked for by the same runtime name.
+    Node,
 }
 
 /// The configuration that holds for a shim or a container.

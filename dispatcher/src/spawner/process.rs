@@ -135,6 +135,9 @@ fn work_for(socket: &OwnedFd, preset: &Preset) -> nix::Result<()> {
                         Work::Exec(exec) => (None, Some((exec.namespace.clone(), exec.id.clone()))),
                         _ => (None, None),
                     };
+                    if let Work::Create(create) = &work {
+                        log::go_on(&create.bundle);
+                    }
                     let control = socket.as_raw_fd();
                     hire(socket, Job { number, making, joining }, &mut jobs, || do_work(work, stdin, preset, control));
                 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::exits::{Exit, Exits};
 use super::process::{Paths, Process};
 use super::service::{error, failed, time, to_create};
 use super::stdio::Stdio;
+use crate::bootstrap::Seat;
 use crate::fault::{self, Fault};
 use crate::log;
 use crate::sandbox;
@@ -48,6 +50,7 @@ pub(super) struct Lifecycle {
     slots: Mutex<HashMap<String, Slot>>,
     /// Ends the server.
     shutdown: Arc<Notify>,
+    seat: Arc<Seat>,
 }
 
 impl Lifecycle {
@@ -57,14 +60,21 @@ impl Lifecycle {
         publisher: Arc<Publisher>,
         exits: Arc<Exits>,
         shutdown: Arc<Notify>,
+        seat: Arc<Seat>,
     ) -> Self {
-        Self { namespace, spawner, publisher, exits, slots: Mutex::default(), shutdown }
+        Self { namespace, spawner, publisher, exits, slots: Mutex::default(), shutdown, seat }
     }
 
-    /// Ends the server, unless there are containers: those of a pod go on, and the last one's Shutdown counts.
-    pub(super) fn shut_down(&self) {
-        if self.is_empty() && !fault::is(Fault::Shutdown) {
+    /// Ends the server, unless there are containers or one is to come: others of the group go on, and the last one's Shutdown
+    /// counts.
+    pub(super) fn shut_down(self: &Arc<Self>) {
+        if !self.is_empty() || fault::is(Fault::Shutdown) {
+            return;
+        }
+        if self.seat.leave() {
             self.shutdown.notify_one();
+        } else {
+            self.end_if_idle();
         }
     }
 
@@ -133,6 +143,7 @@ impl Lifecycle {
                 }
                 Err(failure) => {
                     tracing::error!("create {}: {failure}", request.id);
+                    this.seat.forget(Path::new(&request.bundle));
                     this.slots().remove(&request.id);
                     this.end_if_idle();
                 }
@@ -179,6 +190,7 @@ impl Lifecycle {
     }
 
     fn tell_creation(&self, request: CreateTaskRequest, container: &Container) {
+        log::go_on(Path::new(&container.bundle));
         tracing::info!("created {} as process {}", container.id, container.pid());
         self.publisher.publish(Event::Create(TaskCreate {
             container_id: request.id,
@@ -279,6 +291,7 @@ impl Lifecycle {
                 return Err(error(Code::NOT_FOUND, format!("container {id} not found: it was deleted just now")));
             }
             this.remove(&id).await?;
+            this.seat.forget(Path::new(&container.bundle));
             this.slots().remove(&id);
             this.end_if_idle();
             this.publisher.publish(Event::Delete(TaskDelete {

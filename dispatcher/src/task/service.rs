@@ -25,6 +25,7 @@ use super::exits::{Exit, Exits};
 use super::lifecycle::Lifecycle;
 use super::process::{Paths, Process};
 use super::stats::{self, MemoryCgroup};
+use crate::bootstrap::Seat;
 use crate::fault::{self, Fault};
 use crate::spawner::{Create, FailureKind, Mount, Spawner, SpawnerError};
 
@@ -41,8 +42,9 @@ impl TaskService {
         publisher: Arc<Publisher>,
         exits: Arc<Exits>,
         shutdown: Arc<Notify>,
+        seat: Arc<Seat>,
     ) -> Self {
-        Self { life: Arc::new(Lifecycle::new(namespace, spawner, publisher, exits, shutdown)) }
+        Self { life: Arc::new(Lifecycle::new(namespace, spawner, publisher, exits, shutdown, seat)) }
     }
 
     /// The container and the process that a call is about: its first, where no other is named.
