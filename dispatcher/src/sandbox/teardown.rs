@@ -11,6 +11,7 @@ use nix::unistd::{Pid, getsid};
 
 use super::SandboxError;
 use super::rootfs_mount::unmount_all;
+use crate::cgroup::Folders;
 use crate::fault::{self, Fault};
 use crate::process::Process;
 use crate::spawner::Failure;
@@ -126,10 +127,12 @@ fn cgroup_manager(cgroup: &Path, record: &Record) -> Result<AnyCgroupManager, Cr
     })
 }
 
-/// Kills who is in the cgroup and removes it. Who forks while it is killed needs another round, and version 1 has no event
-/// for a cgroup that became empty.
+/// Kills who is in the cgroup and removes it.
 fn remove_cgroup(cgroup: &Path, record: &Record) -> Result<(), String> {
     let named = |error: &dyn std::fmt::Display| format!("cgroup {}: {error}", cgroup.display());
+    if let Some(folders) = Folders::of(cgroup).filter(|_| !record.systemd) {
+        return folders.remove(KILL_WAIT).map_err(|error| named(&error));
+    }
     let manager = cgroup_manager(cgroup, record).map_err(|error| named(&error))?;
     let deadline = Instant::now() + KILL_WAIT;
     loop {

@@ -11,6 +11,7 @@
 
 mod cgroup;
 mod devices;
+mod limits;
 mod mounts;
 mod namespaces;
 mod process;

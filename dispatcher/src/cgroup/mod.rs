@@ -1,7 +1,11 @@
 //! Where a process's cgroups are, on either version and on both together.
 
+mod folders;
+
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub(crate) use folders::Folders;
 
 /// Where cgroups are mounted, by every distribution's convention (cgroups(7)).
 const ROOT: &str = "/sys/fs/cgroup";
