@@ -51,7 +51,8 @@ impl Process {
         let deadline = Instant::now() + limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            // A millisecond more: less than one left must not become none.
+            let left = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
             // It is readable when all of its threads have ended (pidfd_open(2)), and by then their files are closed.
             match poll(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)], left) {
                 Err(Errno::EINTR) => {}

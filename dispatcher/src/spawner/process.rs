@@ -60,7 +60,9 @@ pub fn fork_spawner(preset: Preset, listener: &UnixListener, last: impl FnOnce()
                 serve(&theirs, preset);
             }
             // The end of the line and the signal both come while the server still lets go of its other files.
-            server.map(|server| server.await_end(SERVER_ENDS));
+            if let Some(server) = server {
+                server.await_end(SERVER_ENDS);
+            }
             last();
             // SAFETY: ends this process without the exit handlers of the server's program, which are not ours.
             unsafe { libc::_exit(0) }
