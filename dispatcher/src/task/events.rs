@@ -7,15 +7,17 @@ use containerd_shim::protos::events::task::{
     TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskIO, TaskOOM, TaskPaused, TaskResumed,
     TaskStart,
 };
-use containerd_shim::protos::protobuf::{MessageDyn, MessageField};
+use containerd_shim::protos::protobuf::well_known_types::any::Any;
+use containerd_shim::protos::protobuf::{self, MessageField};
 use containerd_shim::protos::shim::event::Envelope;
 use containerd_shim::protos::shim::events::ForwardRequest;
 use containerd_shim::protos::shim_async::{Client, EventsClient};
 use containerd_shim::protos::topics;
-use containerd_shim::util::{convert_to_any, timestamp};
+use containerd_shim::util::timestamp;
 use tokio::sync::{mpsc, oneshot};
 use ttrpc::context::with_timeout;
 
+use super::any::pack;
 use super::process::Paths;
 use crate::fault::{self, Fault};
 
@@ -41,17 +43,22 @@ pub(super) enum Event {
 }
 
 impl Event {
-    fn unpack(self) -> (&'static str, Box<dyn MessageDyn>) {
+    /// Its topic, and itself.
+    fn pack(&self) -> (&'static str, protobuf::Result<Any>) {
         match self {
-            Self::Create(event) => (topics::TASK_CREATE_EVENT_TOPIC, Box::new(event)),
-            Self::Start(event) => (topics::TASK_START_EVENT_TOPIC, Box::new(event)),
-            Self::ExecAdded(event) => (topics::TASK_EXEC_ADDED_EVENT_TOPIC, Box::new(event)),
-            Self::ExecStarted(event) => (topics::TASK_EXEC_STARTED_EVENT_TOPIC, Box::new(event)),
-            Self::Paused(event) => (topics::TASK_PAUSED_EVENT_TOPIC, Box::new(event)),
-            Self::Resumed(event) => (topics::TASK_RESUMED_EVENT_TOPIC, Box::new(event)),
-            Self::Oom(event) => (topics::TASK_OOM_EVENT_TOPIC, Box::new(event)),
-            Self::Exit(event) => (topics::TASK_EXIT_EVENT_TOPIC, Box::new(event)),
-            Self::Delete(event) => (topics::TASK_DELETE_EVENT_TOPIC, Box::new(event)),
+            Self::Create(event) => (topics::TASK_CREATE_EVENT_TOPIC, pack("containerd.events.TaskCreate", event)),
+            Self::Start(event) => (topics::TASK_START_EVENT_TOPIC, pack("containerd.events.TaskStart", event)),
+            Self::ExecAdded(event) => {
+                (topics::TASK_EXEC_ADDED_EVENT_TOPIC, pack("containerd.events.TaskExecAdded", event))
+            }
+            Self::ExecStarted(event) => {
+                (topics::TASK_EXEC_STARTED_EVENT_TOPIC, pack("containerd.events.TaskExecStarted", event))
+            }
+            Self::Paused(event) => (topics::TASK_PAUSED_EVENT_TOPIC, pack("containerd.events.TaskPaused", event)),
+            Self::Resumed(event) => (topics::TASK_RESUMED_EVENT_TOPIC, pack("containerd.events.TaskResumed", event)),
+            Self::Oom(event) => (topics::TASK_OOM_EVENT_TOPIC, pack("containerd.events.TaskOOM", event)),
+            Self::Exit(event) => (topics::TASK_EXIT_EVENT_TOPIC, pack("containerd.events.TaskExit", event)),
+            Self::Delete(event) => (topics::TASK_DELETE_EVENT_TOPIC, pack("containerd.events.TaskDelete", event)),
         }
     }
 }
@@ -87,8 +94,9 @@ impl Publisher {
         if fault::is(Fault::ExitEvent) && matches!(event, Event::Exit(_)) {
             return;
         }
-        let (topic, event) = event.unpack();
-        let packed = timestamp().and_then(|now| Ok((now, convert_to_any(event)?)));
+        let (topic, event) = event.pack();
+        let packed = event.map_err(|error| error.to_string());
+        let packed = packed.and_then(|event| Ok((timestamp().map_err(|error| error.to_string())?, event)));
         let Ok((now, event)) = packed.inspect_err(|error| tracing::error!("{topic} can't be packed: {error}")) else {
             return;
         };
@@ -158,5 +166,29 @@ async fn forward(client: &mut Option<EventsClient>, address: &str, event: &Envel
             Ok(())
         }
         other => other.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use containerd_shim::protos::protobuf::MessageFull;
+
+    use super::*;
+
+    #[test]
+    fn types_have_their_names() {
+        fn same<M: MessageFull + Default>(event: fn(M) -> Event) {
+            let (_, packed) = event(M::default()).pack();
+            assert_eq!(packed.unwrap().type_url, M::descriptor().full_name());
+        }
+        same(Event::Create);
+        same(Event::Start);
+        same(Event::ExecAdded);
+        same(Event::ExecStarted);
+        same(Event::Paused);
+        same(Event::Resumed);
+        same(Event::Oom);
+        same(Event::Exit);
+        same(Event::Delete);
     }
 }

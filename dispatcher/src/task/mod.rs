@@ -1,5 +1,6 @@
 //! The task service: containerd's calls, the state of each container, its events, its exit.
 
+mod any;
 mod container;
 mod events;
 mod execs;

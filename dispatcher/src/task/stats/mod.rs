@@ -11,19 +11,22 @@ use std::io;
 use std::path::PathBuf;
 
 use containerd_shim::protos::protobuf::well_known_types::any::Any;
-use containerd_shim::util::convert_to_any;
 
+use super::any::pack;
 use crate::cgroup::Cgroups;
+
+/// The types of metrics, by cgroup version (github.com/containerd/cgroups, stats/metrics.proto).
+const TYPES: [&str; 2] = ["io.containerd.cgroups.v1.Metrics", "io.containerd.cgroups.v2.Metrics"];
 
 /// The metrics of the container of process `pid`, as the message of the machine's cgroup version.
 pub(super) fn metrics(pid: u32) -> containerd_shim::Result<Any> {
     let unread = |source| containerd_shim::Error::IoError { context: format!("cgroups of process {pid}"), err: source };
     let cgroups = Cgroups::of(pid).map_err(unread)?;
     if cgroups.has_v1("memory") || cgroups.has_v1("cpu") {
-        return convert_to_any(Box::new(v1::metrics(&cgroups)));
+        return Ok(pack(TYPES[0], &v1::metrics(&cgroups))?);
     }
     let folder = cgroups.v2().ok_or_else(|| unread(io::Error::other("it is in the root cgroup")))?;
-    convert_to_any(Box::new(v2::metrics(&folder)))
+    Ok(pack(TYPES[1], &v2::metrics(&folder))?)
 }
 
 /// A container's cgroup as far as this file reads it: the folder of the memory controller, which lists processes too.
@@ -54,7 +57,20 @@ impl MemoryCgroup {
 
 #[cfg(test)]
 mod tests {
+    use containerd_shim::protos::protobuf::MessageFull;
+
     use super::*;
+
+    #[test]
+    fn types_have_their_names() {
+        fn name<M: MessageFull>(_: fn(&Cgroups) -> M) -> String {
+            M::descriptor().full_name().to_owned()
+        }
+        fn name2<M: MessageFull>(_: fn(&std::path::Path) -> M) -> String {
+            M::descriptor().full_name().to_owned()
+        }
+        assert_eq!([name(v1::metrics), name2(v2::metrics)], TYPES);
+    }
 
     #[test]
     fn oom_kills_are_read_from_either_file() {
