@@ -43,12 +43,21 @@ impl Process {
 
     /// Waits until it has ended, but not for longer than `limit`; it need not be a child of ours.
     pub fn await_end(&self, limit: Duration) {
-        // One that can't be opened is gone.
-        let Ok(descriptor) = pidfd_open(Pid::from_raw(self.pid)) else { return };
+        let deadline = Instant::now() + limit;
+        let descriptor = match pidfd_open(Pid::from_raw(self.pid)) {
+            Ok(descriptor) => descriptor,
+            Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => return,
+            Err(_) => {
+                // No descriptor to be had: it is looked at from time to time.
+                while self.runs() && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                return;
+            }
+        };
         if !self.exists() {
             return;
         }
-        let deadline = Instant::now() + limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             // A millisecond more: less than one left must not become none.

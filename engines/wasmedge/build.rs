@@ -49,8 +49,10 @@ fn library(folder: Option<&Path>) -> Option<PathBuf> {
 /// Makes the stand-in for the libLLVM that `library` needs, beside what cargo builds; none where it needs none.
 fn stand_in(library: &Path) -> Option<PathBuf> {
     println!("cargo::rerun-if-changed={}", library.display());
-    let said = Command::new("readelf").args(["--wide", "--dynamic", "--dyn-syms"]).arg(library).output();
+    let said =
+        Command::new("readelf").env("LC_ALL", "C").args(["--wide", "--dynamic", "--dyn-syms"]).arg(library).output();
     let said = said.expect("readelf, of binutils, is installed: no linker works without it");
+    assert!(said.status.success(), "readelf can't read {}", library.display());
     let text = String::from_utf8_lossy(&said.stdout);
     let mut needed = text.lines().filter_map(|line| line.split("Shared library: [").nth(1)?.split(']').next());
     let name = needed.find(|name| name.starts_with("libLLVM"))?.to_owned();

@@ -16,8 +16,9 @@ use nix::sys::signal::SigSet;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, chdir, fork, setsid};
 
-use super::{Cache, Key, Limits, compile};
-use crate::guest;
+use super::compile::compile_aside;
+use super::{Cache, Key, Limits};
+use crate::{guest, log};
 
 /// linux/ioprio.h: the class that gets what nobody else wants, for one process.
 const IOPRIO_WHO_PROCESS: libc::c_int = 1;
@@ -54,7 +55,7 @@ pub fn compile_later(
                     && let Some(_slot) = slot(cache)
                 {
                     let source = Source { form: SourceForm::Bytes(&copy), ..*source };
-                    let _ = compile(engine, &source, key, Some(cache), limits);
+                    let _ = compile_aside(engine, &source, key, cache, limits);
                 }
             }
             // SAFETY: ends this process at once: no destructor of its parent's may run here.
@@ -76,8 +77,12 @@ fn settle(name: &str) -> Option<()> {
         unsafe { libc::dup2(null.as_raw_fd(), number) };
     }
     std::mem::forget(null);
-    // SAFETY: closes numbers, `null` among them; this process never drops an owner of one of them.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    // SAFETY: closes numbers, `null` among them; this process never drops an owner of one of them. What it still logs goes
+    // nowhere, and into no file that has the log's number by then.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0);
+        log::descriptor().map(|descriptor| libc::dup2(0, descriptor));
+    }
     chdir("/").ok()?;
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     // SAFETY: system calls on numbers and a valid parameter; a refusal leaves things as they are.

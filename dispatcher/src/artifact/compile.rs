@@ -10,7 +10,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
 
-use super::cache::{Cache, each_block};
+use super::cache::{Cache, CacheError, Lock, each_block};
 use super::process::{End, Ended, run_confined};
 use super::{Artifact, Key};
 
@@ -170,6 +170,57 @@ pub fn compile(
     if let Some(found) = locked.as_ref().and_then(|(cache, _)| cache.find(key)) {
         return Ok(found);
     }
+    let file = build(engine, source, bytes, key, limits)?;
+    if let Some((cache, lock)) = &locked {
+        match keep(cache, lock, key, &file, limits) {
+            Ok(artifact) => return Ok(artifact),
+            Err(error) => tracing::warn!(%error, "the artifact is kept in memory, the next start compiles again"),
+        }
+    }
+    sealed_copy(&file).map(Artifact::in_memory).map_err(|source| names.system("kept", source))
+}
+
+/// As [`compile`] for the cache alone, without keeping others from it meanwhile: nobody waits for one that yields to everything.
+///
+/// # Errors
+/// As there.
+pub(super) fn compile_aside(
+    engine: &LoadedEngine,
+    source: &Source<'_>,
+    key: &Key,
+    cache: &Cache,
+    limits: &Limits,
+) -> Result<(), CompileError> {
+    let SourceForm::Bytes(bytes) = source.form else {
+        return Err(CompileError::AlreadyCompiled { name: source.name.to_owned() });
+    };
+    if cache.find(key).is_some() {
+        return Ok(());
+    }
+    let file = build(engine, source, bytes, key, limits)?;
+    let kept = cache.lock(key).and_then(|lock| match cache.find(key) {
+        Some(_) => Ok(()),
+        None => keep(cache, &lock, key, &file, limits).map(drop),
+    });
+    kept.unwrap_or_else(|error| tracing::warn!(%error, "the artifact is not kept, the next start compiles again"));
+    Ok(())
+}
+
+fn keep(cache: &Cache, lock: &Lock, key: &Key, file: &File, limits: &Limits) -> Result<Artifact, CacheError> {
+    let artifact = cache.store(lock, key, file)?;
+    let pruned = cache.prune(limits.cache, None);
+    let _ = pruned.inspect_err(|error| tracing::warn!("the compile cache is not kept below its limit: {error}"));
+    Ok(artifact)
+}
+
+fn build(
+    engine: &LoadedEngine,
+    source: &Source<'_>,
+    bytes: &[u8],
+    key: &Key,
+    limits: &Limits,
+) -> Result<File, CompileError> {
+    let names = Names { name: source.name, engine: &engine.plugin().description().name };
     let ended = run_confined(
         limits,
         || engine.prepare_compile(),
@@ -183,19 +234,7 @@ pub fn compile(
             engine.compile(&Source { form: SourceForm::Bytes(&copy), ..*source }, artifact)
         },
     );
-    let file = names.judge(ended.map_err(|source| names.system("started", source))?, limits)?;
-    if let Some((cache, lock)) = &locked {
-        match cache.store(lock, key, &file) {
-            Ok(artifact) => {
-                let pruned = cache.prune(limits.cache, None);
-                let _ = pruned
-                    .inspect_err(|error| tracing::warn!("the compile cache is not kept below its limit: {error}"));
-                return Ok(artifact);
-            }
-            Err(error) => tracing::warn!(%error, "the artifact is kept in memory, the next start compiles again"),
-        }
-    }
-    sealed_copy(&file).map(Artifact::in_memory).map_err(|source| names.system("kept", source))
+    names.judge(ended.map_err(|source| names.system("started", source))?, limits)
 }
 
 /// What the confined process says of a module that does not match its key.

@@ -54,7 +54,11 @@ impl Cache {
     /// It can't be read.
     pub fn verify(&self, entry: &Entry) -> io::Result<bool> {
         let Some((record, _)) = Record::read(&beside(&entry.path, ".sum")) else { return Ok(false) };
-        Ok(checksum(&File::open(&entry.path)?)? == record.checksum)
+        match File::open(&entry.path) {
+            // Taken out meanwhile: nothing of it can be wrong.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            file => Ok(checksum(&file?)? == record.checksum),
+        }
     }
 
     /// Takes out what was not used for `unused`, and then, the least recently used first, what is above `limit` bytes. A
@@ -83,7 +87,10 @@ impl Cache {
     pub fn take_out(&self, entry: &Entry) -> io::Result<bool> {
         let Some(folder) = entry.path.parent() else { return Ok(false) };
         let Ok(_lock) = Flock::lock(File::open(folder)?, FlockArg::LockExclusiveNonblock) else { return Ok(false) };
-        fs::remove_file(&entry.path)?;
+        match fs::remove_file(&entry.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let _ = fs::remove_file(beside(&entry.path, ".sum"));
         Ok(true)
     }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -141,12 +142,14 @@ pub struct Seat {
     socket: PathBuf,
     /// The folder of all bundles, where other containers than the one that the shim was started for may be given to it.
     bundles: Option<PathBuf>,
+    /// Whether the socket is given up: it may be another's by now.
+    left: AtomicBool,
 }
 
 impl Seat {
     pub(super) fn new(socket: PathBuf, shared: bool, bundle: &Path) -> Self {
         let bundles = bundle.parent().filter(|_| shared).map(Path::to_owned);
-        Self { socket, bundles }
+        Self { socket, bundles, left: AtomicBool::new(false) }
     }
 
     /// The socket.
@@ -157,13 +160,16 @@ impl Seat {
     /// Gives up the socket, which a shim that has no container does before it ends; a new container of the group then gets
     /// a new shim. False if a container is to come that was told of this one.
     pub fn leave(&self) -> bool {
+        if self.left.load(Ordering::Relaxed) {
+            return true;
+        }
         // Without the lock another may be told of a socket that is going; it would fail, and nothing is left of it.
         let _lock = lock(&self.socket);
         let expected = self.bundles.as_ref().is_some_and(|bundles| {
             let bundles = std::fs::read_dir(bundles).into_iter().flatten().flatten();
             bundles.map(|bundle| noted(&bundle.path())).any(|socket| socket.as_ref() == Some(&self.socket))
         });
-        if !expected {
+        if !expected && !self.left.swap(true, Ordering::Relaxed) {
             let _ = remove(&self.socket);
         }
         !expected

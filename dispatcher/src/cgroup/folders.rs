@@ -95,6 +95,10 @@ fn remove(folder: &Path, deadline: Instant) -> Result<(), String> {
             return Err(format!("{}: {error} (processes in it: {members:?})", folder.display()));
         }
         let left = deadline.saturating_duration_since(Instant::now());
+        if members.is_empty() {
+            // Who has ended is still in it for a moment.
+            std::thread::sleep(Duration::from_millis(1));
+        }
         members.into_iter().filter_map(Process::find).for_each(|process| process.end(left));
         below(folder).try_for_each(|child| remove(&child, deadline))?;
     }

@@ -65,6 +65,11 @@ impl Cgroups {
         self.0.iter().filter(has).filter_map(|found| found.mount(Path::new(ROOT))).collect()
     }
 
+    /// Whether rules for devices can be set in this machine's cgroups: version 2 takes them as programs, which are not written here.
+    pub(crate) fn take_device_rules(&self) -> bool {
+        self.has_v1("devices")
+    }
+
     /// The root of version 2, where it is alone.
     pub(crate) fn unified_root(&self) -> PathBuf {
         ROOT.into()

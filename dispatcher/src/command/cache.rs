@@ -84,17 +84,18 @@ pub(super) fn run(args: &Args) -> Ended {
             writeln!(out, "{} of {} in {}", mib(all), mib(config.compile.cache), config.cache.display())?;
         }
         What::Verify => {
-            let (mut sound, mut removed) = (0, 0);
+            let (mut sound, mut bad, mut removed) = (0, 0, 0);
             for entry in cache.entries() {
                 if cache.verify(&entry)? {
                     sound += 1;
                 } else {
                     writeln!(out, "{}: torn or altered", entry.path.display())?;
+                    bad += 1;
                     removed += usize::from(cache.take_out(&entry)?);
                 }
             }
             writeln!(out, "{sound} sound, {removed} removed")?;
-            return Ok(ExitCode::from(u8::from(removed > 0)));
+            return Ok(ExitCode::from(u8::from(bad > 0)));
         }
         What::Prune { to, unused } => {
             let unused = unused.map(|days| Duration::from_secs(days.saturating_mul(24 * 60 * 60)));

@@ -17,7 +17,8 @@ pub(super) fn device(root: &Path, file: &Metadata) -> Option<u64> {
         return LOCAL.contains(&kind).then(|| file.dev());
     }
     let option = |name: &str| options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
-    let layers = option("lowerdir")?.split(':').chain(option("upperdir"));
+    // Only a local file system can be the upper one; where there is none, the others may be anybody's.
+    let layers = option("lowerdir")?.split(':').chain([option("upperdir")?]);
     let mut devices =
         layers.map(|layer| fs::metadata(layer).ok().filter(|_| layer.starts_with('/')).map(|it| it.dev()));
     // Only where all layers are of one file system are its inode numbers shown as they are.

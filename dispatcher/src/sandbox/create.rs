@@ -20,6 +20,7 @@ use super::stdio::{Stdio, give, open_output};
 use super::teardown::teardown;
 use super::terminal::{self, ConsoleSocket, Pair, Terminal};
 use super::{Preset, SandboxError, rootfs_mount, spec};
+use crate::cgroup::Cgroups;
 use crate::fault::{self, Fault};
 use crate::guest::{self, Guest};
 use crate::log;
@@ -110,6 +111,11 @@ fn make(
         spec::without_kernel_filesystems(&mut spec);
     }
     spec::settle_capabilities(&mut spec, guest.is_none());
+    if spec::denies_devices(&spec) && !Cgroups::of(std::process::id()).is_ok_and(|own| own.take_device_rules()) {
+        // What the rules would forbid can't be had in another way either: no node is made, and none of the image's works.
+        spec::without_device_nodes(&mut spec);
+        record.rootfs.as_deref().map_or(Ok(()), rootfs_mount::without_devices)?;
+    }
     let (cgroup, systemd) = spec::cgroup(&spec, &request.namespace, &request.id);
     let direct = if kernel_filesystems {
         Err("the kernel's file systems are asked for")

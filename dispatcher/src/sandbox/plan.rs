@@ -262,10 +262,15 @@ fn soon(
     // Without a cache there is no next time.
     let Ok(cache) = Cache::open(&config.cache) else { return compiled(best, source, content.seen(), config) };
     let (key, found) = artifact::look_up(best, content, content.seen(), &cache);
-    if let Some(made) = found
-        && let Ok(module) = best.load(&Source { form: SourceForm::Artifact(made.path()), ..*source })
-    {
-        return Ok(module);
+    if let Some(made) = found {
+        match best.load(&Source { form: SourceForm::Artifact(made.path()), ..*source }) {
+            Ok(module) => return Ok(module),
+            // Else it would be found again, and never replaced.
+            Err(error) => {
+                tracing::warn!("{} is compiled again: {error}", source.name);
+                cache.remove(&key);
+            }
+        }
     }
     let module = now()?;
     tracing::info!("{}: this start has quick code, the best is compiled for the next one", source.name);
@@ -285,7 +290,10 @@ fn compiled(
     let made = artifact::obtain(engine, source, seen, cache.as_ref(), &config.compile)?;
     match engine.load(&Source { form: SourceForm::Artifact(made.path()), ..*source }) {
         // The cache's key holds what artifacts depend on; an engine that sees more is right, and gets what it wants.
-        Err(EngineError { kind: ErrorKind::Stale, message }) if made.is_cached() => {
+        // One that was found may be taken out before it is opened, where the cache is full.
+        Err(EngineError { kind, message })
+            if made.is_cached() && (kind == ErrorKind::Stale || !made.path().exists()) =>
+        {
             tracing::warn!("{} is compiled again: {message}", source.name);
             let made = artifact::renew(engine, source, cache.as_ref(), &config.compile)?;
             as_it_is(engine, &Source { form: SourceForm::Artifact(made.path()), ..*source })

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use containerd_shim::mount::mount_rootfs;
 use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::SandboxError;
 use crate::spawner::Mount;
@@ -30,6 +31,27 @@ pub(super) fn mount_all(mounts: &[Mount], rootfs: &Path) -> Result<(), SandboxEr
 
 fn failed(what: String, target: PathBuf, reason: String) -> SandboxError {
     SandboxError::Mount { what, target, reason }
+}
+
+/// Lets no device node be used that lies in the root file system.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn without_devices(rootfs: &Path) -> Result<(), SandboxError> {
+    let refused = |error: Errno| failed("`nodev`".to_owned(), rootfs.to_owned(), error.desc().to_owned());
+    // A new set of flags replaces the old one (mount(2), "Remounting an existing mount").
+    let kept = statvfs(rootfs).map_err(refused)?.flags();
+    let flags = [
+        (FsFlags::ST_RDONLY, MsFlags::MS_RDONLY),
+        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
+        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ];
+    let flags = flags.into_iter().filter(|(there, _)| kept.contains(*there)).map(|(_, flag)| flag);
+    let flags = flags.fold(MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NODEV, |all, flag| all | flag);
+    mount(None::<&Path>, rootfs, None::<&Path>, flags, None::<&Path>).map_err(refused)
 }
 
 /// Takes off all that is mounted on `rootfs`, at once even where it is in use.

@@ -1,8 +1,11 @@
 //! The OCI specification: read from containerd's bundle, made ours, written for libcontainer.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capabilities, LinuxCapabilities, LinuxNamespaceType, Mount, Process, Spec};
+use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, LinuxNamespaceType, Mount, Process, Spec};
 
 use super::SandboxError;
 
@@ -157,6 +160,38 @@ pub(super) fn without_kernel_filesystems(spec: &mut Spec) {
     }
 }
 
+/// Whether access to any device is denied.
+pub(super) fn denies_devices(spec: &Spec) -> bool {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    resources.and_then(|resources| resources.devices().as_ref()).into_iter().flatten().any(|rule| !rule.allow())
+}
+
+/// Takes away the capability to make device nodes.
+pub(super) fn without_device_nodes(spec: &mut Spec) {
+    let Some(mut process) = spec.process().clone() else { return };
+    if let Some(mut capabilities) = process.capabilities().clone() {
+        let less = |set: &Option<Capabilities>| {
+            set.as_ref().map(|set| set.iter().copied().filter(|held| *held != Capability::Mknod).collect())
+        };
+        let sets = [
+            less(capabilities.bounding()),
+            less(capabilities.effective()),
+            less(capabilities.permitted()),
+            less(capabilities.inheritable()),
+            less(capabilities.ambient()),
+        ];
+        let [bounding, effective, permitted, inheritable, ambient] = sets;
+        capabilities
+            .set_bounding(bounding)
+            .set_effective(effective)
+            .set_permitted(permitted)
+            .set_inheritable(inheritable)
+            .set_ambient(ambient);
+        process.set_capabilities(Some(capabilities));
+    }
+    spec.set_process(Some(process));
+}
+
 /// Names the cgroup in the specification and writes it to `bundle`.
 pub(super) fn write(spec: &mut Spec, cgroup: &Path, bundle: &Path) -> Result<(), SandboxError> {
     if let Some(mut linux) = spec.linux().clone() {
@@ -164,7 +199,11 @@ pub(super) fn write(spec: &mut Spec, cgroup: &Path, bundle: &Path) -> Result<(),
         spec.set_linux(Some(linux));
     }
     let path = bundle.join("config.json");
-    spec.save(&path).map_err(|error| bad(&path, &error))
+    // The environment may hold what is nobody's business; containerd keeps its own copy in a folder of root's.
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let mut file = BufWriter::new(file.map_err(|error| bad(&path, &error))?);
+    serde_json::to_writer(&mut file, spec).map_err(|error| bad(&path, &error))?;
+    file.flush().map_err(|error| bad(&path, &error))
 }
 
 fn bad(path: &Path, error: &dyn std::error::Error) -> SandboxError {
@@ -209,6 +248,28 @@ mod tests {
             let settled = spec.process().as_ref().unwrap().capabilities().clone().unwrap();
             assert_eq!(settled.effective().as_ref().unwrap().len(), effective, "{uid} {executed}");
             assert!(settled.bounding().is_some() && settled.ambient().is_some());
+        }
+    }
+
+    #[test]
+    fn device_nodes_are_for_nobody_where_their_rules_are() {
+        let with = |rule: &str| {
+            let text = format!(r#"{{"ociVersion":"1.0.2","linux":{{"resources":{{"devices":[{rule}]}}}}}}"#);
+            serde_json::from_str::<Spec>(&text).unwrap()
+        };
+        assert!(!denies_devices(&with("")) && !denies_devices(&with(r#"{"allow":true,"access":"rwm"}"#)));
+        assert!(denies_devices(&with(r#"{"allow":false,"access":"rwm"}"#)));
+        let mut spec = Spec::default();
+        let mut process = spec.process().clone().unwrap();
+        let both: Capabilities = [Capability::Chown, Capability::Mknod].into_iter().collect();
+        let mut given = LinuxCapabilities::default();
+        given.set_bounding(Some(both.clone())).set_effective(Some(both.clone())).set_permitted(Some(both));
+        process.set_capabilities(Some(given));
+        spec.set_process(Some(process));
+        without_device_nodes(&mut spec);
+        let left = spec.process().as_ref().unwrap().capabilities().clone().unwrap();
+        for set in [left.bounding(), left.effective(), left.permitted()] {
+            assert_eq!(set.iter().flatten().collect::<Vec<_>>(), [&Capability::Chown]);
         }
     }
 

@@ -52,16 +52,15 @@ pub fn fork_spawner(preset: Preset, listener: &UnixListener, last: impl FnOnce()
         ForkResult::Child => {
             drop(ours);
             let _ = nix::unistd::close(listener.as_raw_fd());
-            let _ = SigSet::from(SERVER_DIED).thread_block();
+            // What is sent to the shim's process group is not meant for it.
+            let _ = SigSet::from_iter([SERVER_DIED, Signal::SIGINT]).thread_block();
             // What is heard between two pieces of work: nothing is begun for a server that is dead.
             let _ = prctl::set_pdeathsig(SERVER_DIED);
-            let server = Process::find(server.as_raw()).filter(|_| getppid() == server);
-            if server.is_some() {
-                serve(&theirs, preset);
-            }
-            // The end of the line and the signal both come while the server still lets go of its other files.
-            if let Some(server) = server {
-                server.await_end(SERVER_ENDS);
+            let living = Process::find(server.as_raw()).filter(|_| getppid() == server);
+            if let Some(living) = living {
+                serve(&theirs, preset, server);
+                // The end of the line and the signal both come while the server still lets go of its other files.
+                living.await_end(SERVER_ENDS);
             }
             last();
             // SAFETY: ends this process without the exit handlers of the server's program, which are not ours.
@@ -89,16 +88,16 @@ fn end_with(parent: Pid) {
 }
 
 /// The spawner's life: it ends when the server closes its end or dies.
-fn serve(socket: &OwnedFd, mut preset: Preset) {
+fn serve(socket: &OwnedFd, mut preset: Preset, server: Pid) {
     let _ = prctl::set_name(c"multiwasm-spawn");
     preset.warm();
     log::step("spawner: engine loaded");
-    if let Err(error) = work_for(socket, &preset) {
+    if let Err(error) = work_for(socket, &preset, server) {
         tracing::error!("the spawner ends: {error}");
     }
 }
 
-fn work_for(socket: &OwnedFd, preset: &Preset) -> nix::Result<()> {
+fn work_for(socket: &OwnedFd, preset: &Preset, server: Pid) -> nix::Result<()> {
     let mask = SigSet::from_iter([Signal::SIGCHLD, SERVER_DIED]);
     mask.thread_block()?;
     let ended = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -113,7 +112,7 @@ fn work_for(socket: &OwnedFd, preset: &Preset) -> nix::Result<()> {
         let [asked, died] = ready.map(|fd| fd.any().unwrap_or(false));
         if died {
             while let Ok(Some(signal)) = ended.read_signal() {
-                if signal.ssi_signo == SERVER_DIED as u32 {
+                if signal.ssi_signo == SERVER_DIED as u32 && getppid() != server {
                     return Ok(());
                 }
             }

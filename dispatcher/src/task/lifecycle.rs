@@ -25,6 +25,7 @@ use crate::fault::{self, Fault};
 use crate::log;
 use crate::sandbox;
 use crate::spawner::{Done, Spawner, SpawnerError, Work};
+use crate::state::State;
 
 /// How long after its last container a server waits for Shutdown, which containerd sends at once.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -230,7 +231,22 @@ impl Lifecycle {
                 ..Default::default()
             }));
             process.set_exit(exit);
+            drop(_step);
+            if Arc::ptr_eq(&process, &container.init) {
+                tokio::time::sleep(SHUTDOWN_GRACE).await;
+                this.forget_removed(&container);
+            }
         });
+    }
+
+    /// Lets go of a container of which nothing is left: containerd has run `delete` for it, as it does where it can't reach the
+    /// shim in time, and will not ask for it again.
+    fn forget_removed(self: &Arc<Self>, container: &Arc<Container>) {
+        let there = self.find(&container.id).is_ok_and(|there| Arc::ptr_eq(&there, container));
+        if there && !State::of(&self.namespace, &container.id).folder().exists() {
+            self.slots().remove(&container.id);
+            self.end_if_idle();
+        }
     }
 
     /// Opens a container's gate and tells that.

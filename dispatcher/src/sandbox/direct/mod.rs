@@ -46,8 +46,8 @@ impl Direct {
         unless(linux.memory_policy().is_some(), "memoryPolicy")?;
         unless(linux.net_devices().as_ref().is_some_and(|all| !all.is_empty()), "netDevices")?;
         unless(linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()), "mountLabel")?;
-        unless(!linux.masked_paths().iter().flatten().next().is_none_or(String::is_empty), "maskedPaths")?;
-        unless(!linux.readonly_paths().iter().flatten().next().is_none_or(String::is_empty), "readonlyPaths")?;
+        unless(linux.masked_paths().iter().flatten().any(|path| !path.is_empty()), "maskedPaths")?;
+        unless(linux.readonly_paths().iter().flatten().any(|path| !path.is_empty()), "readonlyPaths")?;
         let private = ["", "private", "rprivate", "slave", "rslave"];
         let propagation = linux.rootfs_propagation().as_deref().unwrap_or_default();
         unless(!private.contains(&propagation), "rootfsPropagation")?;
