@@ -102,6 +102,8 @@ impl Containerd {
     /// # Errors
     /// Nobody listens there.
     pub async fn connect(address: &Path, namespace: &str) -> Result<Self, ClientError> {
+        // As clients of Docker and gRPC write it.
+        let address = address.to_str().and_then(|text| text.strip_prefix("unix://")).map_or(address, Path::new);
         let channel = containerd_client::connect(address);
         let channel = channel.await.map_err(|cause| ClientError::Connect { address: address.to_owned(), cause })?;
         Ok(Self { channel, namespace: namespace.to_owned(), lease: None })

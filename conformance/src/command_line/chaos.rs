@@ -16,7 +16,7 @@ use crate::chaos::plan::{Round, Victim};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// So many rounds
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
     /// The first round's seed; those that follow count up from it. Unless given, of the clock
     #[arg(long, value_name = "N")]

@@ -1,5 +1,6 @@
 //! Reports as files.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use crate::report::{Report, html, json, junit, markdown};
@@ -22,15 +23,34 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Writes those that were asked for; `more` follows the matrix in Markdown.
+    /// Looks that each can be written, before minutes go into what it shall hold.
+    ///
+    /// # Errors
+    /// The first that can't be.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let all = [&self.json, &self.junit, &self.markdown, &self.html];
+        all.into_iter().flatten().try_for_each(|path| {
+            let opened = File::options().append(true).create(true).open(path);
+            opened.map(drop).map_err(|error| format!("{}: {error}", path.display()))
+        })
+    }
+
+    /// Writes those that were asked for, each whatever becomes of the others; `more` follows the matrix in Markdown.
+    ///
+    /// # Errors
+    /// Those that could not be written.
     pub(super) fn write(&self, report: &Report, more: &str) -> Result<(), String> {
-        let put = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
-            Some(path) => std::fs::write(path, text()).map_err(|error| format!("{}: {error}", path.display())),
-            None => Ok(()),
+        let put = |path: &Option<PathBuf>, text: &dyn Fn() -> String| {
+            let path = path.as_ref()?;
+            std::fs::write(path, text()).err().map(|error| format!("{}: {error}", path.display()))
         };
-        put(&self.json, &|| json::write(report))?;
-        put(&self.junit, &|| junit::write(report))?;
-        put(&self.markdown, &|| [&markdown::write(report), more].join(if more.is_empty() { "" } else { "\n" }))?;
-        put(&self.html, &|| html::write(report))
+        let failed = [
+            put(&self.json, &|| json::write(report)),
+            put(&self.junit, &|| junit::write(report)),
+            put(&self.markdown, &|| [&markdown::write(report), more].join(if more.is_empty() { "" } else { "\n" })),
+            put(&self.html, &|| html::write(report)),
+        ];
+        let failed: Vec<_> = failed.into_iter().flatten().collect();
+        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }
 }

@@ -2,7 +2,7 @@
 
 use comfy_table::{Table, presets};
 
-use super::Ended;
+use super::{Ended, say};
 use crate::catalog::Catalog;
 use crate::runner::select::{Filter, applies};
 use crate::runner::target::Target;
@@ -31,6 +31,6 @@ pub(super) fn list(catalog: &Catalog, args: &Args) -> Ended {
     if !any {
         return Err("no case is named so".into());
     }
-    println!("{table}");
+    say(&format!("{table}\n"))?;
     Ok(true)
 }

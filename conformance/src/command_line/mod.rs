@@ -17,6 +17,7 @@ mod run;
 mod summary;
 mod testsuite;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -59,7 +60,9 @@ type Ended = Result<bool, Box<dyn std::error::Error>>;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match &cli.verb {
-        Verb::Run(args) => catalog(cli.from.as_ref()).map_err(Into::into).and_then(|catalog| run::run(&catalog, args)),
+        Verb::Run(args) => catalog(cli.from.as_ref())
+            .map_err(Into::into)
+            .and_then(|catalog| run::run(&catalog, cli.from.as_ref(), args)),
         Verb::List(args) => {
             catalog(cli.from.as_ref()).map_err(Into::into).and_then(|catalog| list::list(&catalog, args))
         }
@@ -78,6 +81,14 @@ pub fn main() -> ExitCode {
             let stopped = matches!(error.downcast_ref(), Some(RunError::Stopped));
             ExitCode::from(if stopped { STOPPED } else { NO_RESULT })
         }
+    }
+}
+
+/// Prints to stdout; that nobody reads it any more (`| head`) is no fault.
+fn say(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 

@@ -32,6 +32,10 @@ pub(super) fn prove(from: Option<&PathBuf>, args: &Args) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["FAULT", "ON", "FOUND BY", "WHICH SAYS"]);
+    if let Some(unknown) = args.fault.iter().find(|name| FAULTS.iter().all(|fault| fault.name != **name)) {
+        let names: Vec<_> = FAULTS.iter().map(|fault| fault.name).collect();
+        return Err(format!("there is no fault {unknown:?}; there are {}", names.join(", ")).into());
+    }
     let wanted: Vec<_> = FAULTS
         .iter()
         .filter(|fault| args.fault.is_empty() || args.fault.iter().any(|name| name == fault.name))

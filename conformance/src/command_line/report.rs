@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::files::Files;
-use super::{Ended, summary};
+use super::{Ended, say, summary};
 use crate::report::count::Counts;
 use crate::report::{json, merge};
 
@@ -25,6 +25,6 @@ pub(super) fn report(args: &Args) -> Ended {
     }
     let report = merge::merge(reports)?;
     args.files.write(&report, "")?;
-    print!("{}", summary::of(&report));
+    say(&summary::of(&report))?;
     Ok(Counts::of_runs(&report.runs).failed == 0)
 }

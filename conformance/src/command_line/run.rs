@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::files::Files;
 use super::progress::Progress;
-use super::{Ended, summary};
+use super::{Ended, say, summary};
 use crate::catalog::Catalog;
 use crate::report::count::Counts;
 use crate::report::{Report, Timestamp, model};
@@ -68,6 +68,7 @@ impl Args {
         verb: String,
         usual: &[&str],
     ) -> Result<Report, Box<dyn Error>> {
+        self.files.check()?;
         let mut targets = self.engine.clone();
         targets.extend(self.runtime.iter().map(|name| Target::runtime(name)));
         if targets.is_empty() {
@@ -76,6 +77,14 @@ impl Args {
         let mut names = std::collections::BTreeSet::new();
         targets.retain(|target| names.insert(target.name.clone()));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut verb = verb;
+        for (flag, value) in [
+            ("--containerd", self.containerd.as_ref().map(|path| path.display().to_string())),
+            ("--containerd-log", self.containerd_log.as_ref().map(|path| path.display().to_string())),
+            ("--timeout", self.timeout.map(|seconds| seconds.to_string())),
+        ] {
+            verb.extend(value.map(|value| option(flag, &value)));
+        }
         let plan = Plan {
             verb,
             containerd: self.containerd.clone().or_else(|| named("CONTAINERD_ADDRESS")).unwrap_or_else(|| USUAL.into()),
@@ -98,9 +107,31 @@ impl Args {
     }
 }
 
-pub(super) fn run(catalog: &Arc<Catalog>, args: &Args) -> Ended {
-    let report = args.perform(catalog, "run".to_owned(), &Target::NAMES)?;
+/// ` FLAG VALUE`, as a shell takes it.
+fn option(flag: &str, value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@=+".contains(c);
+    if value.chars().all(plain) {
+        format!(" {flag} {value}")
+    } else {
+        format!(" {flag} '{}'", value.replace('\'', r"'\''"))
+    }
+}
+
+pub(super) fn run(catalog: &Arc<Catalog>, from: Option<&PathBuf>, args: &Args) -> Ended {
+    let from = from.map(|folder| option("--from", &folder.display().to_string()));
+    let report = args.perform(catalog, format!("run{}", from.unwrap_or_default()), &Target::NAMES)?;
     args.files.write(&report, "")?;
-    print!("{}", summary::of(&report));
+    say(&summary::of(&report))?;
     Ok(Counts::of_runs(&report.runs).failed == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_quoted_where_a_shell_would_split_them() {
+        assert_eq!(option("--from", "/a/b"), " --from /a/b");
+        assert_eq!(option("--from", "/a b/it's"), r" --from '/a b/it'\''s'");
+    }
 }

@@ -42,7 +42,8 @@ fn line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// Areas and targets. A number: so many passed; `a of b`: b ran, and not all of them passed.
+/// Areas and targets. A number: so many passed; `≠`: so many do otherwise for a known reason; `a of b`: b ran, and not all of
+/// them passed.
 fn matrix(run: &Run) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
@@ -62,6 +63,7 @@ fn entry(counts: Counts) -> String {
     match (counts.run(), counts.skipped()) {
         (0, 0) => String::new(),
         (0, _) => "-".to_owned(),
+        (run, _) if good == run && counts.different > 0 => format!("{} ≠{}", counts.passed, counts.different),
         (run, _) if good == run => format!("{run}"),
         (run, _) => format!("FAILED {good} of {run}"),
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Ended, run, summary};
+use super::{Ended, run, say, summary};
 use crate::catalog::Catalog;
 use crate::report::count::Counts;
 use crate::testsuite::alone::Commands;
@@ -52,6 +52,6 @@ pub(super) fn testsuite(args: &Args) -> Ended {
         more.push_str(&evidence::markdown(run, &expectations));
     }
     args.how.files.write(&report, &more)?;
-    print!("{}", summary::of(&report));
+    say(&summary::of(&report))?;
     Ok(Counts::of_runs(&report.runs).failed == 0)
 }

@@ -29,31 +29,45 @@ impl Filter {
     /// Those that any of the patterns names; all where there is none.
     ///
     /// # Errors
-    /// A pattern is none.
+    /// A pattern is none, or names no case.
     pub fn new(patterns: &[String], catalog: &Catalog) -> Result<Self, FilterError> {
         let pattern = |text: &String| {
-            if catalog.cases().any(|case| case.full_name() == *text) {
-                Ok(Pattern::Whole(text.clone()))
-            } else if text.contains(['*', '?', '[']) {
-                let glob = Glob::new(text)
-                    .map_err(|error| FilterError { pattern: text.clone(), reason: error.kind().to_string() })?;
-                Ok(Pattern::Glob(glob.compile_matcher()))
-            } else {
-                Ok(Pattern::Part(text.clone()))
+            let pattern = Self::pattern(text, catalog)?;
+            if !catalog.cases().any(|case| pattern.takes(&case.full_name())) {
+                let reason = "no case is named so: `multiwasm-conformance list` shows all".to_owned();
+                return Err(FilterError { pattern: text.clone(), reason });
             }
+            Ok(pattern)
         };
         patterns.iter().map(pattern).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn pattern(text: &str, catalog: &Catalog) -> Result<Pattern, FilterError> {
+        if catalog.cases().any(|case| case.full_name() == text) {
+            Ok(Pattern::Whole(text.to_owned()))
+        } else if text.contains(['*', '?', '[']) {
+            let glob = Glob::new(text)
+                .map_err(|error| FilterError { pattern: text.to_owned(), reason: error.kind().to_string() })?;
+            Ok(Pattern::Glob(glob.compile_matcher()))
+        } else {
+            Ok(Pattern::Part(text.to_owned()))
+        }
     }
 
     /// Whether it names this case.
     pub fn takes(&self, case: &Case) -> bool {
         let name = case.full_name();
-        let takes = |pattern: &Pattern| match pattern {
-            Pattern::Whole(whole) => name == *whole,
-            Pattern::Glob(glob) => glob.is_match(&name),
-            Pattern::Part(part) => name.contains(part.as_str()),
-        };
-        self.0.is_empty() || self.0.iter().any(takes)
+        self.0.is_empty() || self.0.iter().any(|pattern| pattern.takes(&name))
+    }
+}
+
+impl Pattern {
+    fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::Whole(whole) => name == whole,
+            Self::Glob(glob) => glob.is_match(name),
+            Self::Part(part) => name.contains(part.as_str()),
+        }
     }
 }
 

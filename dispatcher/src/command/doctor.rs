@@ -23,11 +23,17 @@ use crate::engines::Engines;
 /// The program that containerd looks for on its PATH.
 const SHIM: &str = "containerd-shim-multiwasm-v1";
 
+/// Where containerd listens, by the variable that its own clients know.
+fn usual_address() -> PathBuf {
+    let named = std::env::var_os("CONTAINERD_ADDRESS").filter(|value| !value.is_empty());
+    named.map_or_else(|| PathBuf::from("/run/containerd/containerd.sock"), PathBuf::from)
+}
+
 /// Check that this node can run containers, and say what to do where it can't
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// containerd's socket
-    #[arg(long, default_value = "/run/containerd/containerd.sock")]
+    /// containerd's socket; unless given, the one that CONTAINERD_ADDRESS names, or /run/containerd/containerd.sock
+    #[arg(long, default_value_os_t = usual_address(), hide_default_value = true)]
     address: PathBuf,
     /// Answer in JSON
     #[arg(long)]

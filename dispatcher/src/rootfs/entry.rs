@@ -34,7 +34,8 @@ pub enum EntryError {
         source: io::Error,
     },
     /// Nothing has this name in any of the places.
-    #[error("entrypoint {name} not found in the container: looked for {}", places.join(", "))]
+    // Docker ends with 127 where it reads the kernel's words (moby's daemon/errors.go).
+    #[error("entrypoint {name} not found in the container: no such file or directory: looked for {}", places.join(", "))]
     Missing {
         /// As in `process.args`.
         name: String,

@@ -164,7 +164,7 @@ fn errors_name_the_path_and_where_it_was_looked_for() {
     let process = json!({"env": ["PATH=/bin"], "cwd": "/srv"});
     assert_eq!(
         message(bundle.find_with("app.wasm", process, json!([]))),
-        "entrypoint app.wasm not found in the container: looked for /bin/app.wasm, /srv/app.wasm, /app.wasm"
+        "entrypoint app.wasm not found in the container: no such file or directory: looked for /bin/app.wasm, /srv/app.wasm, /app.wasm"
     );
     assert_eq!(message(bundle.find("/bin")), "entrypoint /bin in the container can't be run: a folder, not a file");
     assert!(message(bundle.find("/fifo")).ends_with("a device, socket or FIFO, not a file"));
