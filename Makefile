@@ -91,9 +91,9 @@ test-%: stage ## the tests in the lab of bookworm, trixie or forky: by cases, an
 	$(call in_lab,$*) $(call conformance_tests,$*)
 
 .PHONY: conformance
-conformance: stage ## what each engine does, case by case, on each containerd (SUITES, CASES=…, WASI_TESTSUITE=folder)
+conformance: stage ## what each engine does, case by case, on each containerd (SUITES, CASES=…, ENGINES=…, WASI_TESTSUITE=folder)
 	scripts/setup $(SUITES)
-	@failed=; $(foreach suite,$(SUITES),$(call cases,$(suite),$(CASES)) || failed=1;) \
+	@failed=; $(foreach suite,$(SUITES),$(call cases,$(suite),$(CASES),$(ENGINES)) || failed=1;) \
 	$(if $(WASI_TESTSUITE),$(wasi_testsuite) || failed=1;) \
 	$(conformance) report $(SUITES:%=$(reports)/%.json) --markdown $(reports)/conformance.md --html $(reports)/conformance.html && \
 	echo "==> $(reports)/conformance.html" && [ -z "$$failed" ]
