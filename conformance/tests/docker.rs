@@ -187,6 +187,11 @@ each_target!(exec_has_its_own_user_folder_and_environment, |target| {
     assert_ne!(detached.exec(&asked, &[target.probe(), "write", "/data/file", "x"]).code, 0);
 });
 
+each_target!(a_missing_entrypoint_ends_with_127, |target| {
+    let output = Container::new(target).flag("--entrypoint=/nowhere").run();
+    output.expect_code(127).expect_err(&["/nowhere"]);
+});
+
 each_target!(exec_of_what_can_not_be_run_says_so, |target| {
     let detached = idle(target);
     // Docker 26 tells what is missing by the code of what can't be executed.

@@ -13,7 +13,7 @@ use multiwasm_conformance::guests::bad;
 use multiwasm_conformance::leaks::Snapshot;
 use multiwasm_conformance::targets::Target;
 use multiwasm_conformance::{each_engine, each_of_ours, each_target, fat};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// How long containerd and we may take to clean up behind a dead shim.
@@ -141,6 +141,26 @@ each_target!(signals_to_all_of_a_container_that_ends_reach_nobody_else, |target|
     bystander.kill(Signal::SIGKILL).expect_code(0);
     bystander.await_stopped(LIMIT);
     bystander.delete(137);
+});
+
+// A service manager, or Ctrl-C at a containerd in a terminal, signals whole groups; containerd alone ends its shims.
+each_of_ours!(a_signal_to_the_shims_group_leaves_it_at_work, |target| {
+    let _lab = alone();
+    let before = before(&Container::new(target).probe(["hello"]));
+    // One that sleeps may end by being resumed (WasmEdge).
+    let task = Container::new(target).probe(["spin"]).detach();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        killpg(shim_of(&task), signal).unwrap();
+        // Its spawner does this.
+        for verb in ["pause", "resume"] {
+            ctr(&["tasks", verb, task.id()]).expect_code(0);
+        }
+    }
+    task.kill(Signal::SIGTERM).expect_code(0);
+    task.await_stopped(LIMIT);
+    task.delete(143);
+    drop(task);
+    before.await_back(lab(), CLEAN);
 });
 
 each_target!(a_guest_that_is_killed_from_outside_ends_with_137, |target| {

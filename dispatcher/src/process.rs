@@ -72,7 +72,10 @@ impl Process {
 
     /// Kills it and waits until it has ended, but not for longer than `limit`.
     pub fn end(&self, limit: Duration) {
-        // It may have gone since it was found, but its number is not used again so soon.
+        if !self.exists() {
+            return;
+        }
+        // It may have gone since that was looked at, but its number is not used again so soon.
         let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
         self.await_end(limit);
     }

@@ -209,7 +209,7 @@ impl Lifecycle {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let Some(exit) = process.reaped().await else { return };
-            let _step = process.step.lock().await;
+            let step = process.step.lock().await;
             this.exits.forget(process.pid() as i32);
             if Arc::ptr_eq(&process, &container.init) {
                 container.set_paused(false);
@@ -231,7 +231,7 @@ impl Lifecycle {
                 ..Default::default()
             }));
             process.set_exit(exit);
-            drop(_step);
+            drop(step);
             if Arc::ptr_eq(&process, &container.init) {
                 tokio::time::sleep(SHUTDOWN_GRACE).await;
                 this.forget_removed(&container);
