@@ -2,7 +2,8 @@
 //!
 //! Nobody waits for it, so it yields to everything: idle priority for processors and disks, the first to go when memory runs
 //! out, so many at once as the node has pairs of processors, and the compiler itself confined as always. It outlives its
-//! container, as most that are worth compiling for are short; it has none of the container's files, pipes and names.
+//! container, as most that are worth compiling for are short; it has none of the container's files, pipes and names. What
+//! goes wrong is told by the next start: the cache keeps it (`failed`).
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -10,13 +11,13 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use multiwasm_engine::loader::LoadedEngine;
 use multiwasm_engine::{Source, SourceForm};
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::prctl;
 use nix::sys::signal::SigSet;
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, chdir, fork, setsid};
+use nix::unistd::{ForkResult, chdir, fork};
 
 use super::compile::compile_aside;
+use super::confine::{close_above_stdio, new_session};
 use super::{Cache, Key, Limits};
 use crate::{guest, log};
 
@@ -27,7 +28,7 @@ const IOPRIO_IDLE: libc::c_int = 3 << 13;
 /// Begins to compile `source`, whose key is `key`, in a process of its own, and returns at once. `mapped` says that the bytes
 /// are a mapped file, which is let go of when they are copied.
 ///
-/// The caller must have one thread. What goes wrong is tried again by the next start that finds no artifact.
+/// The caller must have one thread.
 pub fn compile_later(
     engine: &LoadedEngine,
     source: &Source<'_>,
@@ -37,6 +38,10 @@ pub fn compile_later(
     limits: &Limits,
 ) {
     let SourceForm::Bytes(bytes) = source.form else { return };
+    let Some(slot) = slot(cache) else {
+        tracing::debug!("{}: others are compiled meanwhile", source.name);
+        return;
+    };
     // SAFETY: the caller has one thread (documented).
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => {
@@ -51,11 +56,9 @@ pub fn compile_later(
                     // SAFETY: the mapping begins where its bytes do, and nothing in this process reads it any more.
                     unsafe { libc::munmap(bytes.as_ptr().cast_mut().cast(), bytes.len()) };
                 }
-                if settle(source.name).is_some()
-                    && let Some(_slot) = slot(cache)
-                {
+                if settle(source.name, &slot).is_some() {
                     let source = Source { form: SourceForm::Bytes(&copy), ..*source };
-                    let _ = compile_aside(engine, &source, key, cache, limits);
+                    compile_aside(engine, &source, &copy, key, cache, limits);
                 }
             }
             // SAFETY: ends this process at once: no destructor of its parent's may run here.
@@ -66,8 +69,14 @@ pub fn compile_later(
 }
 
 /// Leaves all that is the container's and its shim's, and yields to everything.
-fn settle(name: &str) -> Option<()> {
-    setsid().ok()?;
+fn settle(name: &str, slot: &File) -> Option<()> {
+    // SAFETY: system calls on numbers and a valid parameter; a refusal leaves things as they are.
+    unsafe {
+        let lowest = libc::sched_param { sched_priority: 0 };
+        libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const lowest);
+        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
+    }
+    new_session().ok()?;
     let _ = SigSet::empty().thread_set_mask();
     let _ = prctl::set_name(c"wasm-compile");
     let _ = guest::set_command_line(&["multiwasm".to_owned(), "compile".to_owned(), name.to_owned()]);
@@ -76,30 +85,24 @@ fn settle(name: &str) -> Option<()> {
         // SAFETY: system calls on numbers; these three are this process's own stdio.
         unsafe { libc::dup2(null.as_raw_fd(), number) };
     }
+    // This process drops no owner of a descriptor: it ends by _exit(2).
     std::mem::forget(null);
-    // SAFETY: closes numbers, `null` among them; this process never drops an owner of one of them. What it still logs goes
-    // nowhere, and into no file that has the log's number by then.
-    unsafe {
-        libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0);
-        log::descriptor().map(|descriptor| libc::dup2(0, descriptor));
-    }
+    close_above_stdio(slot.as_raw_fd()).ok()?;
+    // What it still logs goes nowhere, and into no file that has the log's number by then.
+    // SAFETY: a system call on numbers; the log's is free since a line above.
+    log::descriptor().map(|descriptor| unsafe { libc::dup2(0, descriptor) });
     chdir("/").ok()?;
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    // SAFETY: system calls on numbers and a valid parameter; a refusal leaves things as they are.
-    unsafe {
-        let lowest = libc::sched_param { sched_priority: 0 };
-        libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const lowest);
-        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
-    }
     Some(())
 }
 
-/// One of the node's places for this, if one is free.
-fn slot(cache: &Cache) -> Option<Flock<File>> {
+/// One of the node's places for this, if one is free: held as long as the file is open anywhere, so before this process forks,
+/// and until the last that it forked has ended.
+fn slot(cache: &Cache) -> Option<File> {
     let places = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
     (0..places).find_map(|place| {
         let file = cache.dir().join(format!("background-{place}.lock"));
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file).ok()?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
+        file.try_lock().ok().map(|()| file)
     })
 }

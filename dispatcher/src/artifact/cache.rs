@@ -164,6 +164,7 @@ impl Cache {
             // A rename changes the ctime, so the notes are taken after it.
             let record = Record { checksum, notes: Notes::of(&file.metadata()?, &self.boot) };
             record.write(&beside(&path, ".sum.new"), &beside(&path, ".sum"), true)?;
+            self.forget_failure(key);
             lock.folder.sync_all()
         });
         written.map_err(|source| {
@@ -184,7 +185,7 @@ impl Cache {
         }
     }
 
-    fn path(&self, key: &Key) -> PathBuf {
+    pub(super) fn path(&self, key: &Key) -> PathBuf {
         self.dir.join(key.folder()).join(key.file_name())
     }
 

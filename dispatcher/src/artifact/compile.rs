@@ -181,29 +181,27 @@ pub fn compile(
 }
 
 /// As [`compile`] for the cache alone, without keeping others from it meanwhile: nobody waits for one that yields to everything.
-///
-/// # Errors
-/// As there.
+/// What goes wrong is noted in the cache.
 pub(super) fn compile_aside(
     engine: &LoadedEngine,
     source: &Source<'_>,
+    bytes: &[u8],
     key: &Key,
     cache: &Cache,
     limits: &Limits,
-) -> Result<(), CompileError> {
-    let SourceForm::Bytes(bytes) = source.form else {
-        return Err(CompileError::AlreadyCompiled { name: source.name.to_owned() });
-    };
+) {
     if cache.find(key).is_some() {
-        return Ok(());
+        return;
     }
-    let file = build(engine, source, bytes, key, limits)?;
-    let kept = cache.lock(key).and_then(|lock| match cache.find(key) {
-        Some(_) => Ok(()),
-        None => keep(cache, &lock, key, &file, limits).map(drop),
-    });
-    kept.unwrap_or_else(|error| tracing::warn!(%error, "the artifact is not kept, the next start compiles again"));
-    Ok(())
+    let kept = match build(engine, source, bytes, key, limits) {
+        Ok(file) => cache.lock(key).and_then(|lock| match cache.find(key) {
+            Some(_) => Ok(()),
+            None => keep(cache, &lock, key, &file, limits).map(drop),
+        }),
+        Err(error) => cache.note_failure(key, limits, &error),
+    };
+    // A cache that takes neither is told of by each start that uses it.
+    let _ = kept;
 }
 
 fn keep(cache: &Cache, lock: &Lock, key: &Key, file: &File, limits: &Limits) -> Result<Artifact, CacheError> {

@@ -31,6 +31,8 @@ const NOBODY: u32 = 65534;
 const PRIVATE_FOLDER: &str = "/tmp";
 /// Yields to everything of default priority.
 const NICENESS: i32 = 10;
+/// The least that a group of processes can have.
+const LOWEST: i32 = 19;
 /// Between -1000 (never) and 1000 (first): before any container of a default setting.
 const OOM_SCORE: &str = "1000";
 /// Seconds of CPU time between the signal that says "enough" and the one that can't be caught.
@@ -77,14 +79,14 @@ pub(super) fn confine(
     report: &OwnedFd,
     printed: &OwnedFd,
 ) -> Result<PathBuf, ConfineError> {
-    setsid().map_err(at("new session"))?;
+    // SAFETY: takes three numbers; a refusal leaves the priority as it is.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+    new_session().map_err(at("new session"))?;
     SigSet::empty().thread_set_mask().map_err(at("signal mask"))?;
     close_all_but(report, printed).map_err(at("descriptors"))?;
     lower_limits(limits).map_err(at("limits"))?;
     // Raising one's own score needs no privilege, but /proc, which a bare sandbox may lack.
     let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE);
-    // SAFETY: takes three numbers; a refusal leaves the priority as it is.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let folder = match &workplace.0 {
         Some(folder) => folder.clone(),
@@ -105,18 +107,34 @@ pub(super) fn confine(
     Ok(folder)
 }
 
+/// Begins a session, with this process's priority for all of it: where the kernel groups processes by sessions ("The autogroup
+/// feature" in sched(7)), a process's own priority counts among those of its session alone.
+pub(super) fn new_session() -> nix::Result<()> {
+    setsid()?;
+    // SAFETY: both take and give numbers; about this process, neither fails.
+    let (policy, nice) = unsafe { (libc::sched_getscheduler(0), libc::getpriority(libc::PRIO_PROCESS, 0)) };
+    let nice = if policy == libc::SCHED_IDLE { LOWEST } else { nice };
+    // A kernel without such groups has no such file.
+    let _ = fs::write("/proc/self/autogroup", nice.to_string());
+    Ok(())
+}
+
 /// Leaves stdin (empty), stdout and stderr (what is printed), and the descriptor to report by.
 fn close_all_but(report: &OwnedFd, printed: &OwnedFd) -> io::Result<()> {
     let null = File::options().read(true).open("/dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(printed)?;
     dup2_stderr(printed)?;
-    let keep = report.as_raw_fd();
-    close_range(3, keep - 1)?;
-    close_range(keep + 1, RawFd::MAX)?;
+    close_above_stdio(report.as_raw_fd())?;
     // Closed already, with all the rest.
     std::mem::forget(null);
     Ok(())
+}
+
+/// Closes all descriptors but stdio and `keep`. No owner of one of them may be dropped from then on.
+pub(super) fn close_above_stdio(keep: RawFd) -> io::Result<()> {
+    close_range(3, keep - 1)?;
+    close_range(keep + 1, RawFd::MAX)
 }
 
 /// Closes all descriptors from `first` to `last`.

@@ -35,6 +35,13 @@ pub struct Pruned {
 impl Cache {
     /// All artifacts, the one that was used last first. What comes or goes meanwhile may be missing.
     pub fn entries(&self) -> Vec<Entry> {
+        let mut entries: Vec<_> = self.files().filter_map(entry).collect();
+        entries.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.path.cmp(&b.path)));
+        entries
+    }
+
+    /// All files of the folders that artifacts are in.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         let folders = fs::read_dir(self.dir()).into_iter().flatten().flatten().map(|entry| entry.path());
         let of_artifacts = |folder: &PathBuf| {
             folder
@@ -43,9 +50,7 @@ impl Cache {
         };
         let files =
             folders.filter(of_artifacts).flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
-        let mut entries: Vec<_> = files.filter_map(|file| entry(file.path())).collect();
-        entries.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.path.cmp(&b.path)));
-        entries
+        files.map(|file| file.path())
     }
 
     /// Whether the artifact is whole and as it was written, by reading all of it.
@@ -67,6 +72,7 @@ impl Cache {
     /// # Errors
     /// A file can't be removed.
     pub fn prune(&self, limit: u64, unused: Option<Duration>) -> io::Result<Pruned> {
+        self.forget_failures();
         let (now, mut kept, mut pruned) = (SystemTime::now(), 0u64, Pruned::default());
         for entry in self.entries() {
             let old = unused.is_some_and(|unused| now.duration_since(entry.used).is_ok_and(|ago| ago >= unused));

@@ -11,13 +11,14 @@
 //! - `inventory`: what the cache holds, and keeping it below its limit
 //! - `record`: what is known of a cached artifact: its checksum, and when that was last true
 //! - [`compile`](mod@compile): compiling under limits, once even where many want the same
-//! - `background`: the same for the next start, with nobody waiting
+//! - `background`: the same for the next start, with nobody waiting; `failed`: what it has to say
 //! - `process`: the process that a compiler runs in; `confine`: what it gives up first
 
 mod background;
 pub mod cache;
 pub mod compile;
 mod confine;
+mod failed;
 mod inventory;
 mod known;
 mod process;
@@ -35,6 +36,7 @@ use multiwasm_engine::{Source, SourceForm};
 pub use background::compile_later;
 pub use cache::{Cache, CacheError};
 pub use compile::{CompileError, Limits, compile};
+pub use failed::Failure;
 pub use inventory::{Entry, Pruned};
 pub use known::{Seen, WORTH_KNOWING};
 

@@ -89,19 +89,58 @@ fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-#[test]
-fn what_is_compiled_later_is_found_by_the_next_start() {
-    let lab = Lab::new();
-    let (key, found) = look_up(&lab.engine, b"good", None, &lab.cache());
-    assert!(found.is_none() && key == lab.key("good"));
-    compile_later(&lab.engine, &source("good"), false, &key, &lab.cache(), &limits());
+/// Compiles in the background, and waits for what `of` sees of it: it is nobody's child, so there is nothing else to wait for.
+fn compiled_later<T>(lab: &Lab, module: &str, of: impl Fn(&Cache, &Key) -> Option<T>) -> T {
+    let (key, found) = look_up(&lab.engine, module.as_bytes(), None, &lab.cache());
+    assert!(found.is_none() && key == lab.key(module));
+    compile_later(&lab.engine, &source(module), false, &key, &lab.cache(), &limits());
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    // It is nobody's child, so there is nothing to wait for but what it makes.
-    while lab.cache().find(&key).is_none() {
+    loop {
+        if let Some(seen) = of(&lab.cache(), &key) {
+            return seen;
+        }
         assert!(std::time::Instant::now() < deadline, "nothing came of it");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn what_is_compiled_later_is_found_by_the_next_start() {
+    let lab = Lab::new();
+    compiled_later(&lab, "good", Cache::find);
     assert!(text(look_up(&lab.engine, b"good", None, &lab.cache()).1.unwrap().path()).ends_with("compiled good"));
+}
+
+#[test]
+fn what_is_compiled_later_yields_to_everything() {
+    let lab = Lab::new();
+    let seen = text(compiled_later(&lab, "look around", Cache::find).path());
+    assert!(seen.contains(&format!("\nidle 1{}\n", group_of_nice(19))), "{seen}");
+}
+
+#[test]
+fn what_could_not_be_compiled_later_is_told_and_not_tried_at_each_start() {
+    let lab = Lab::new();
+    let said = compiled_later(&lab, "refuse", |cache, key| cache.failure(key, &limits()));
+    assert_eq!(said, "/app.wasm: odd can't compile it: not to my taste");
+    let key = lab.key("refuse");
+    let more = Limits { memory: limits().memory + 1, ..limits() };
+    assert_eq!(lab.cache().failure(&key, &more), None, "with other limits it is tried again");
+    let listed: Vec<_> = lab.cache().failures().into_iter().map(|failure| (failure.engine, failure.message)).collect();
+    assert_eq!(listed, [("odd".to_owned(), said)]);
+    // One that is compiled after all has not failed.
+    let file = fs::File::open(lab.obtain("good").unwrap().path()).unwrap();
+    lab.cache().store(&lab.cache().lock(&key).unwrap(), &key, &file).unwrap();
+    assert_eq!(lab.cache().failure(&key, &limits()), None);
+    // And it does not stand for ever.
+    let said = compiled_later(&lab, "nothing", |cache, key| cache.failure(key, &limits()));
+    assert!(said.contains("no artifact"), "{said}");
+    let note = lab.cache().failures().remove(0).path;
+    let old = std::time::SystemTime::now() - Duration::from_secs(25 * 60 * 60);
+    fs::File::options().write(true).open(&note).unwrap().set_modified(old).unwrap();
+    assert_eq!(lab.cache().failure(&lab.key("nothing"), &limits()), None);
+    lab.cache().prune(u64::MAX, None).unwrap();
+    assert!(!note.exists());
 }
 
 #[test]
@@ -243,6 +282,13 @@ fn the_compiler_is_confined() {
     // One descriptor: the one to report by, and the artifact's own.
     let wanted = "uid 65534 gid 65534 groups 0 descriptors 2 interfaces 0 no-new-privileges 1 shadow 0 session 1\n";
     assert!(seen.starts_with(wanted), "{seen}");
+    assert!(seen.contains(&format!("\nidle 0{}\n", group_of_nice(10))), "{seen}");
+}
+
+/// What the odd engine says of its session's scheduling group where the kernel has such groups.
+fn group_of_nice(nice: i32) -> String {
+    let grouped = Path::new("/proc/self/autogroup").exists();
+    if grouped { format!(" group nice {nice}\n") } else { String::new() }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{Ended, columns, print_json};
-use crate::artifact::{Cache, Entry};
+use crate::artifact::{Cache, Entry, Failure};
 use crate::config::Config;
 use crate::options::parse_size;
 
@@ -22,7 +22,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List the artifacts, the one that was used last first
+    /// List the artifacts, the one that was used last first, and what could not be compiled
     Ls {
         /// Answer in JSON
         #[arg(long)]
@@ -55,12 +55,25 @@ struct Line {
     bytes: u64,
     /// Seconds since it was last used, to the hour.
     unused_seconds: u64,
+    /// Why there is no artifact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+/// Seconds since then.
+fn since(when: SystemTime) -> u64 {
+    SystemTime::now().duration_since(when).unwrap_or_default().as_secs()
 }
 
 impl From<Entry> for Line {
-    fn from(entry: Entry) -> Self {
-        let unused = SystemTime::now().duration_since(entry.used).unwrap_or_default();
-        Self { path: entry.path, engine: entry.engine, bytes: entry.length, unused_seconds: unused.as_secs() }
+    fn from(Entry { path, engine, length, used }: Entry) -> Self {
+        Self { path, engine, bytes: length, unused_seconds: since(used), failure: None }
+    }
+}
+
+impl From<Failure> for Line {
+    fn from(Failure { path, engine, message, when }: Failure) -> Self {
+        Self { path, engine, bytes: 0, unused_seconds: since(when), failure: Some(message) }
     }
 }
 
@@ -71,7 +84,8 @@ pub(super) fn run(args: &Args) -> Ended {
     let mut out = std::io::stdout().lock();
     match args.what {
         What::Ls { json } => {
-            let lines: Vec<Line> = cache.entries().into_iter().map(Line::from).collect();
+            let mut lines: Vec<Line> = cache.entries().into_iter().map(Line::from).collect();
+            lines.extend(cache.failures().into_iter().map(Line::from));
             if json {
                 drop(out);
                 print_json(&lines)?;
@@ -79,9 +93,13 @@ pub(super) fn run(args: &Args) -> Ended {
             }
             let all: u64 = lines.iter().map(|line| line.bytes).sum();
             let mut rows = vec![["ENGINE", "SIZE", "USED", "ARTIFACT"].map(str::to_owned)];
-            rows.extend(lines.iter().map(row));
+            let (failed, made): (Vec<&Line>, Vec<_>) = lines.iter().partition(|line| line.failure.is_some());
+            rows.extend(made.into_iter().map(row));
             write!(out, "{}", columns(&rows))?;
             writeln!(out, "{} of {} in {}", mib(all), mib(config.compile.cache), config.cache.display())?;
+            for (line, reason) in failed.iter().filter_map(|line| Some((line, line.failure.as_ref()?))) {
+                writeln!(out, "not compiled for the next start, {}: {reason}", ago(line.unused_seconds))?;
+            }
         }
         What::Verify => {
             let (mut sound, mut bad, mut removed) = (0, 0, 0);
@@ -107,14 +125,19 @@ pub(super) fn run(args: &Args) -> Ended {
 }
 
 fn row(line: &Line) -> [String; 4] {
-    let used = match line.unused_seconds / 3600 {
+    [line.engine.clone(), mib(line.bytes), ago(line.unused_seconds), line.path.display().to_string()]
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds / 3600 {
         0 => "now".to_owned(),
         hours @ 1..48 => format!("{hours} h ago"),
         hours => format!("{} days ago", hours / 24),
-    };
-    [line.engine.clone(), mib(line.bytes), used, line.path.display().to_string()]
+    }
 }
 
+/// In MiB, with so many digits that a small artifact is not nothing.
 fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    let digits = if bytes < 100 << 10 { 3 } else { 1 };
+    format!("{:.digits$} MiB", bytes as f64 / f64::from(1 << 20))
 }

@@ -273,6 +273,10 @@ fn soon(
         }
     }
     let module = now()?;
+    if let Some(reason) = cache.failure(&key, &config.compile) {
+        tracing::warn!("{} runs on quick code, the best could not be compiled: {reason}", source.name);
+        return Ok(module);
+    }
     tracing::info!("{}: this start has quick code, the best is compiled for the next one", source.name);
     artifact::compile_later(best, source, matches!(content, Content::Mapped(..)), &key, &cache, &config.compile);
     Ok(module)
