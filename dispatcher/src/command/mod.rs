@@ -10,6 +10,7 @@ mod console;
 mod doctor;
 mod engines;
 mod extras;
+mod image;
 mod inspect;
 mod run;
 

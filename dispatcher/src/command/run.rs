@@ -1,4 +1,4 @@
-//! `multiwasm run`: a module, or a container's bundle, without any daemon and through the same guest code.
+//! `multiwasm run`: a module, an image, or a container's bundle, without any daemon and through the same guest code.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,6 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 
+use super::image::{self, Bundle, Extras};
 use super::{Ended, console, file_and_function};
 use crate::config::Config;
 use crate::guest::{Directory, Guest};
@@ -25,27 +26,35 @@ use crate::spawner::Create;
 /// The namespace of containers that have no containerd.
 const NAMESPACE: &str = "multiwasm-run";
 
-/// Run a module, or a container's bundle, without any daemon
+/// Run a module, an image, or a container's bundle, without any daemon
 ///
 /// A module runs in this process: it has the directories that --dir gives it and the network of this process, and no other
-/// confinement than its engine. A bundle (a folder with config.json and a root file system) runs in a container.
+/// confinement than its engine. An image runs in a container without a network: one that containerd has, by its name, or an OCI
+/// image layout (a folder or archive), by its path or `PATH:NAME`. So does a bundle, a folder with config.json and a root file
+/// system, as its config.json says.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A module or component, `FILE#FUNCTION` to call another function of it, or a bundle's folder
+    /// A module or component, `FILE#FUNCTION` to call another function of it, an image's name or path, or a bundle's folder
+    #[arg(value_name = "FILE|IMAGE|BUNDLE")]
     file: PathBuf,
     /// The engine: wasmtime, wasmedge, wasmer, another that is installed, or auto
     #[arg(long, value_parser = engine)]
     engine: Option<EngineChoice>,
-    /// A directory for the module, with the path that it sees there and `ro` if it may not write (modules only)
+    /// A directory for the module, with the path that it sees there and `ro` if it may not write (not for bundles)
     #[arg(long = "dir", value_name = "HOST[:GUEST[:ro]]", value_parser = directory)]
     directories: Vec<Directory>,
-    /// A variable of the module's environment (modules only)
+    /// A variable of the module's environment (not for bundles)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<String>,
+    /// The image's container has this process's network (images only)
+    #[arg(long)]
+    host_network: bool,
+    #[command(flatten)]
+    from: image::From,
     /// Say what is done
     #[arg(long)]
     debug: bool,
-    /// The module's arguments
+    /// The module's arguments; an image's own are replaced by them
     #[arg(last = true)]
     args: Vec<String>,
 }
@@ -90,7 +99,13 @@ fn directory(text: &str) -> Result<Directory, String> {
 /// Ends with the guest's exit code.
 pub(super) fn run(args: Args) -> Ended {
     log::to_stderr(args.debug);
-    let code = if args.file.is_dir() { bundle(args)? } else { module(args)? };
+    let code = if image::is_image(&args.file) {
+        image(args)?
+    } else if args.file.is_dir() {
+        bundle(args)?
+    } else {
+        module(args)?
+    };
     Ok(ExitCode::from(code))
 }
 
@@ -129,6 +144,13 @@ fn module(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     Ok(guest.enter(args.directories).map_err(failed)?.run() as u8)
 }
 
+fn image(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
+    let extras =
+        Extras { args: &args.args, env: &args.env, directories: &args.directories, host_network: args.host_network };
+    let bundle = Bundle::new(&args.file.display().to_string(), &args.from, &extras)?;
+    container(bundle.path(), args.engine)
+}
+
 fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     let not_here = |what| RunError::NotForBundles { path: args.file.clone(), what };
     if !args.args.is_empty() {
@@ -140,13 +162,21 @@ fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     if !args.directories.is_empty() {
         return Err(not_here("mounts").into());
     }
+    if args.host_network {
+        return Err(not_here("namespaces").into());
+    }
     let path = args.file.canonicalize().map_err(|source| RunError::Unreadable { path: args.file.clone(), source })?;
-    let preset = Preset::new(Config::load(None)?, None, HashMap::new()).with_engine(args.engine);
+    container(&path, args.engine)
+}
+
+/// Runs the bundle at `path`.
+fn container(path: &Path, engine: Option<EngineChoice>) -> Result<u8, Box<dyn std::error::Error>> {
+    let preset = Preset::new(Config::load(None)?, None, HashMap::new()).with_engine(engine);
     let id = format!("run-{}", std::process::id());
     let mut request = Create {
         namespace: NAMESPACE.to_owned(),
         id: id.clone(),
-        bundle: path,
+        bundle: path.to_owned(),
         stdout: "/proc/self/fd/1".to_owned(),
         stderr: "/proc/self/fd/2".to_owned(),
         ..Create::default()

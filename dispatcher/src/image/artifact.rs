@@ -1,6 +1,6 @@
 //! From an image's target through its index to the manifest, and to the layers that are modules.
 
-use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
+use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest};
 use serde::de::DeserializeOwned;
 
 use super::Problem;
@@ -51,12 +51,21 @@ pub(super) struct Layer<'a> {
     pub(super) name: &'a str,
 }
 
-/// The manifest that `target` is, or that the index leads to which it is.
-pub(super) fn manifest(store: &impl Store, target: &Descriptor) -> Result<Manifest, Problem> {
-    resolve(store, target, MAX_DEPTH)
+/// Which manifests of an index are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Platforms {
+    /// Those for WebAssembly.
+    Wasm,
+    /// Where there are none, those for this machine: modules are published so as well.
+    Native,
 }
 
-fn resolve(store: &impl Store, target: &Descriptor, depth: usize) -> Result<Manifest, Problem> {
+/// The manifest that `target` is, or that the index leads to which it is.
+pub(super) fn manifest(store: &impl Store, target: &Descriptor, platforms: Platforms) -> Result<Manifest, Problem> {
+    resolve(store, target, platforms, MAX_DEPTH)
+}
+
+fn resolve(store: &impl Store, target: &Descriptor, wanted: Platforms, depth: usize) -> Result<Manifest, Problem> {
     let (media_type, digest) = (target.media_type().as_ref(), target.digest().to_string());
     if MANIFESTS.contains(&media_type) {
         return Ok(Manifest { content: parse(store, "manifest", target)?, digest });
@@ -71,8 +80,8 @@ fn resolve(store: &impl Store, target: &Descriptor, depth: usize) -> Result<Mani
     }
     let index: ImageIndex = parse(store, "index", target)?;
     let mut missing = None;
-    for candidate in candidates(index.manifests()).take(MAX_CANDIDATES) {
-        match resolve(store, candidate, depth - 1) {
+    for candidate in candidates(index.manifests(), wanted).take(MAX_CANDIDATES) {
+        match resolve(store, candidate, wanted, depth - 1) {
             Err(problem @ Problem::Missing { .. }) => drop(missing.get_or_insert(problem)),
             resolved => return resolved,
         }
@@ -93,13 +102,14 @@ fn parse<T: DeserializeOwned>(store: &impl Store, what: &'static str, target: &D
 }
 
 /// Those that may be for WebAssembly, the likeliest first.
-fn candidates(manifests: &[Descriptor]) -> impl Iterator<Item = &Descriptor> {
-    let mut ranked: Vec<_> = manifests.iter().filter_map(|manifest| Some((rank(manifest)?, manifest))).collect();
+fn candidates(manifests: &[Descriptor], wanted: Platforms) -> impl Iterator<Item = &Descriptor> {
+    let mut ranked: Vec<_> =
+        manifests.iter().filter_map(|manifest| Some((rank(manifest, wanted)?, manifest))).collect();
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked.into_iter().map(|(_, manifest)| manifest)
 }
 
-fn rank(manifest: &Descriptor) -> Option<u8> {
+fn rank(manifest: &Descriptor, wanted: Platforms) -> Option<u8> {
     let Some(platform) = manifest.platform() else {
         // Tools for artifacts often name none; what an attestation is about stands in its annotations.
         let attests = |key: &String| key == "vnd.docker.reference.type";
@@ -108,7 +118,17 @@ fn rank(manifest: &Descriptor) -> Option<u8> {
     match (platform.os().to_string().as_str(), platform.architecture().to_string().as_str()) {
         ("wasi", "wasm") => Some(0),
         ("wasi" | "wasip1" | "wasip2", "wasm" | "wasm32") => Some(1),
+        ("linux", architecture) if wanted == Platforms::Native && architecture == native_architecture() => Some(3),
         _ => None,
+    }
+}
+
+/// This machine's architecture as images name it.
+fn native_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 
@@ -149,6 +169,16 @@ impl Manifest {
             found: listed(types()),
             config: self.content.config().media_type().to_string(),
         })
+    }
+
+    /// Its config, where that is of an ordinary image's kind.
+    pub(super) fn config(&self, store: &impl Store) -> Result<ImageConfiguration, Problem> {
+        parse(store, "config", self.content.config())
+    }
+
+    /// Its layers, the lowest first.
+    pub(super) fn layers(&self) -> &[Descriptor] {
+        self.content.layers()
     }
 
     /// Whether its config is of a kind that may name an entrypoint.

@@ -1,12 +1,13 @@
 //! The container's image, and its content, over containerd's gRPC.
 
 use std::fmt::Display;
+use std::io::{self, Cursor, Read};
 use std::time::Duration;
 
 use containerd_client::Client;
-use containerd_client::services::v1::{GetContainerRequest, GetImageRequest, ReadContentRequest};
+use containerd_client::services::v1::{GetContainerRequest, GetImageRequest, ReadContentRequest, ReadContentResponse};
 use containerd_client::tonic::metadata::{Ascii, MetadataValue};
-use containerd_client::tonic::{Code, Request, Status};
+use containerd_client::tonic::{Code, Request, Status, Streaming};
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -49,13 +50,19 @@ impl<'a> Containerd<'a> {
         let image = image.filter(|image| !image.is_empty()).ok_or_else(none)?;
 
         let gone = || ImageError::Gone { image: image.clone(), id: id.to_owned(), namespace: namespace.to_owned() };
-        let request = self.request(GetImageRequest { name: image.clone() });
+        let target = self.named(&image)?.ok_or_else(gone)?;
+        Ok((image, target))
+    }
+
+    /// What the image of this name stands for; none where there is no such image.
+    pub(super) fn named(&self, image: &str) -> Result<Option<Descriptor>, ImageError> {
+        let request = self.request(GetImageRequest { name: image.to_owned() });
         let found = self.ask(async { self.client.images().get(request).await })?;
-        let target = found.and_then(|found| found.into_inner().image?.target).ok_or_else(gone)?;
+        let Some(target) = found.and_then(|found| found.into_inner().image?.target) else { return Ok(None) };
         let digest = Digest::try_from(target.digest.as_str());
         let digest = digest.map_err(|error| unanswered(self.origin, &format_args!("image {image}: {error}")))?;
         let size = u64::try_from(target.size).unwrap_or_default();
-        Ok((image, Descriptor::new(MediaType::from(target.media_type.as_str()), size, digest)))
+        Ok(Some(Descriptor::new(MediaType::from(target.media_type.as_str()), size, digest)))
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -73,22 +80,6 @@ impl<'a> Containerd<'a> {
             Err(_) => Err(unanswered(self.origin, &LATE)),
         }
     }
-
-    async fn content(&self, digest: &str, most: u64) -> Result<Vec<u8>, Status> {
-        let late = |_| Status::deadline_exceeded(LATE);
-        let request = self.request(ReadContentRequest { digest: digest.to_owned(), offset: 0, size: 0 });
-        let mut client = self.client.content();
-        let mut parts = timeout(ANSWER, client.read(request)).await.map_err(late)??.into_inner();
-        let mut bytes = Vec::with_capacity(most as usize);
-        while let Some(part) = timeout(ANSWER, parts.message()).await.map_err(late)?? {
-            let room = (most as usize + 1).saturating_sub(bytes.len());
-            bytes.extend_from_slice(&part.data[..part.data.len().min(room)]);
-            if bytes.len() as u64 > most {
-                break;
-            }
-        }
-        Ok(bytes)
-    }
 }
 
 const LATE: &str = "no answer for half a minute";
@@ -98,11 +89,58 @@ fn unanswered(origin: &Origin<'_>, reason: &dyn Display) -> ImageError {
 }
 
 impl Store for Containerd<'_> {
-    fn read(&self, digest: &str, most: u64) -> Result<Option<Vec<u8>>, String> {
-        match self.runtime.block_on(self.content(digest, most)) {
-            Ok(bytes) => Ok(Some(bytes)),
+    fn place(&self) -> String {
+        "containerd's content store".to_owned()
+    }
+
+    fn open(&self, digest: &str) -> Result<Option<Box<dyn Read + '_>>, String> {
+        let request = self.request(ReadContentRequest { digest: digest.to_owned(), offset: 0, size: 0 });
+        let mut parts = Parts { runtime: &self.runtime, stream: None, part: Cursor::default() };
+        let mut client = self.client.content();
+        // That there is none is said with the answer, or with its first part.
+        let begun = self.runtime.block_on(async { timeout(ANSWER, client.read(request)).await });
+        let begun = begun.map_err(|_| LATE.to_owned())?.and_then(|answer| {
+            parts.stream = Some(answer.into_inner());
+            parts.next()
+        });
+        match begun {
+            Ok(_) => Ok(Some(Box::new(parts))),
             Err(status) if status.code() == Code::NotFound => Ok(None),
             Err(status) => Err(status.message().to_owned()),
+        }
+    }
+}
+
+/// Content as containerd sends it, in parts.
+struct Parts<'a> {
+    runtime: &'a Runtime,
+    /// None at the end.
+    stream: Option<Streaming<ReadContentResponse>>,
+    part: Cursor<Vec<u8>>,
+}
+
+impl Parts<'_> {
+    /// Waits for the next part; false at the end.
+    fn next(&mut self) -> Result<bool, Status> {
+        let Some(stream) = &mut self.stream else { return Ok(false) };
+        let part = self.runtime.block_on(async { timeout(ANSWER, stream.message()).await });
+        let part = part.map_err(|_| Status::deadline_exceeded(LATE))??;
+        match part {
+            Some(part) => self.part = Cursor::new(part.data),
+            None => self.stream = None,
+        }
+        Ok(self.stream.is_some())
+    }
+}
+
+impl Read for Parts<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.part.read(buffer)?;
+            // A part may be empty.
+            if read > 0 || buffer.is_empty() || !self.next().map_err(|status| io::Error::other(status.message()))? {
+                return Ok(read);
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Content as it must be: not too large, and what its digest says.
 
+use std::io::{self, Read, Take};
+
 use oci_spec::image::Descriptor;
 use sha2::{Digest as _, Sha256};
 
@@ -7,11 +9,14 @@ use super::Problem;
 
 /// What holds content by digest.
 pub(super) trait Store {
-    /// The content of this digest, none where there is none; `most` bytes of it and one more at most are of interest.
+    /// What it is, for messages: `containerd's content store`.
+    fn place(&self) -> String;
+
+    /// The content of this digest from its beginning, none where there is none.
     ///
     /// # Errors
     /// What went wrong, for people.
-    fn read(&self, digest: &str, most: u64) -> Result<Option<Vec<u8>>, String>;
+    fn open(&self, digest: &str) -> Result<Option<Box<dyn Read + '_>>, String>;
 }
 
 /// Reads what `descriptor` describes, and checks that it is that.
@@ -21,27 +26,88 @@ pub(super) fn read(
     descriptor: &Descriptor,
     most: u64,
 ) -> Result<Vec<u8>, Problem> {
-    let digest = descriptor.digest().to_string();
-    let Some(expected) = descriptor.as_digest_sha256() else { return Err(Problem::Algorithm { what, digest }) };
     let len = descriptor.size();
     if len > most {
-        return Err(Problem::TooLarge { what, digest, len, most });
+        return Err(Problem::TooLarge { what, digest: descriptor.digest().to_string(), len, most });
     }
-    let bytes = match store.read(&digest, len) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Err(Problem::Missing { what, digest }),
-        Err(reason) => return Err(Problem::Unreadable { what, digest, reason }),
-    };
-    if bytes.len() as u64 != len {
-        let more = if bytes.len() as u64 > len { " or more" } else { "" };
-        let found = format!("it should have {len} bytes and has {}{more}", bytes.len());
-        return Err(Problem::Damaged { what, digest, found });
-    }
-    let found = hex::encode(Sha256::digest(&bytes));
-    if found != expected {
-        return Err(Problem::Damaged { what, digest, found: format!("its bytes are those of sha256:{found}") });
-    }
+    let mut content = open(store, what, descriptor)?;
+    let mut bytes = Vec::with_capacity(len as usize);
+    content.read_to_end(&mut bytes).map_err(|error| content.unreadable(&error))?;
+    content.check()?;
     Ok(bytes)
+}
+
+/// Opens what `descriptor` describes, to be read to its end and [checked](Content::check) then.
+pub(super) fn open<'a>(
+    store: &'a impl Store,
+    what: &'static str,
+    descriptor: &Descriptor,
+) -> Result<Content<'a>, Problem> {
+    let digest = descriptor.digest().to_string();
+    let Some(expected) = descriptor.as_digest_sha256() else { return Err(Problem::Algorithm { what, digest }) };
+    let (place, len) = (store.place(), descriptor.size());
+    match store.open(&digest) {
+        // One byte more than it should have says that it is too long, and no further one does.
+        Ok(Some(reader)) => {
+            let reader = reader.take(len.saturating_add(1));
+            Ok(Content {
+                reader,
+                hasher: Sha256::new(),
+                read: 0,
+                len,
+                expected: expected.to_owned(),
+                what,
+                digest,
+                place,
+            })
+        }
+        Ok(None) => Err(Problem::Missing { what, digest, place }),
+        Err(reason) => Err(Problem::Unreadable { what, digest, place, reason }),
+    }
+}
+
+/// Content that is read, of which nothing is to be believed before all of it was.
+pub(super) struct Content<'a> {
+    reader: Take<Box<dyn Read + 'a>>,
+    hasher: Sha256,
+    read: u64,
+    len: u64,
+    expected: String,
+    what: &'static str,
+    digest: String,
+    place: String,
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        self.read += read as u64;
+        Ok(read)
+    }
+}
+
+impl Content<'_> {
+    /// The problem that it can't be read.
+    pub(super) fn unreadable(&self, error: &io::Error) -> Problem {
+        let (digest, place) = (self.digest.clone(), self.place.clone());
+        Problem::Unreadable { what: self.what, digest, place, reason: error.to_string() }
+    }
+
+    /// Reads what is left, and says whether it was what the digest means.
+    pub(super) fn check(&mut self) -> Result<(), Problem> {
+        io::copy(self, &mut io::sink()).map_err(|error| self.unreadable(&error))?;
+        let damaged = |found| Problem::Damaged { what: self.what, digest: self.digest.clone(), found };
+        if self.read != self.len {
+            let more = if self.read > self.len { " or more" } else { "" };
+            return Err(damaged(format!("it should have {} bytes and has {}{more}", self.len, self.read)));
+        }
+        let found = hex::encode(self.hasher.clone().finalize());
+        if found != self.expected {
+            return Err(damaged(format!("its bytes are those of sha256:{found}")));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -57,8 +123,12 @@ pub(super) mod tests {
     pub(crate) struct Memory(HashMap<String, Vec<u8>>);
 
     impl Store for Memory {
-        fn read(&self, digest: &str, most: u64) -> Result<Option<Vec<u8>>, String> {
-            Ok(self.0.get(digest).map(|bytes| bytes[..bytes.len().min(most as usize + 1)].to_vec()))
+        fn place(&self) -> String {
+            "memory".to_owned()
+        }
+
+        fn open(&self, digest: &str) -> Result<Option<Box<dyn Read + '_>>, String> {
+            Ok(self.0.get(digest).map(|bytes| Box::new(bytes.as_slice()) as Box<dyn Read>))
         }
     }
 

@@ -1,12 +1,15 @@
 //! Why an image gives no module.
 
+use std::io;
+use std::path::PathBuf;
+
 use crate::module::EntryKind;
 
 /// Why a container's image gives no module.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// containerd can't be asked.
-    #[error("containerd at {address} can't be asked for the container's image: {reason}")]
+    #[error("containerd at {address} can't be asked for the image: {reason}")]
     Containerd {
         /// The socket.
         address: String,
@@ -34,6 +37,52 @@ pub enum ImageError {
         /// containerd's namespace.
         namespace: String,
     },
+    /// containerd has no such image.
+    #[error(
+        "there is no file {image}, and no image of this name in namespace {namespace} of containerd at {address}: pull it, \
+         name another --namespace (Docker's is moby, Kubernetes' k8s.io), or give the path of an OCI image layout"
+    )]
+    NotFound {
+        /// As it was named.
+        image: String,
+        /// containerd's namespace.
+        namespace: String,
+        /// containerd's socket.
+        address: String,
+    },
+    /// It can't be known whether there is such an image.
+    #[error("there is no file {image}, and {source}")]
+    NoFile {
+        /// As it was named.
+        image: String,
+        /// Why.
+        source: Box<Self>,
+    },
+    /// A layout that does not lead to an image.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Its files can't be put anywhere.
+    #[error("image {image} can't be unpacked: {source}")]
+    Unpack {
+        /// As it was named.
+        image: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Its config names no command, and none was given.
+    #[error("image {image} names no entrypoint: give its command after --")]
+    NoCommand {
+        /// As it was named.
+        image: String,
+    },
+    /// Its config's user is not in its files.
+    #[error("image {image} runs as {user}, which its /etc/passwd and /etc/group don't know")]
+    NoUser {
+        /// As it was named.
+        image: String,
+        /// As in its config.
+        user: String,
+    },
     /// It is there.
     #[error("image {image}: {problem}")]
     Unusable {
@@ -56,24 +105,68 @@ impl ImageError {
     }
 }
 
+/// Why an OCI image layout does not lead to an image.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// It can't be read.
+    #[error("image layout {path} can't be read: {source}", path = path.display())]
+    Unreadable {
+        /// The folder or archive.
+        path: PathBuf,
+        /// What the kernel, or the reader of its index, said.
+        source: io::Error,
+    },
+    /// An archive of something else.
+    #[error(
+        "{path} is no OCI image layout, it has no file oci-layout (`docker save` writes one since Docker 25)",
+        path = path.display()
+    )]
+    NoLayout {
+        /// The archive.
+        path: PathBuf,
+    },
+    /// No image of this name.
+    #[error("image layout {path} has no image {name}, it has: {names}", path = path.display())]
+    NoSuchImage {
+        /// The folder or archive.
+        path: PathBuf,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        names: String,
+    },
+    /// Not just one image.
+    #[error("image layout {path} has not just one image: name one of its images as {path}:NAME, it has: {names}", path = path.display())]
+    Several {
+        /// The folder or archive.
+        path: PathBuf,
+        /// What there is.
+        names: String,
+    },
+}
+
 /// What is wrong with an image; `what` is index, manifest or layer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The content store has not got it.
-    #[error("{what} {digest} is not in containerd's content store: pull the image again, for platform wasi/wasm")]
+    #[error("{what} {digest} is not in {place}: pull the image again, for platform wasi/wasm")]
     Missing {
         /// A part of the image.
         what: &'static str,
         /// Its digest.
         digest: String,
+        /// What was looked into.
+        place: String,
     },
     /// The content store does not hand it over.
-    #[error("{what} {digest} can't be read from containerd's content store: {reason}")]
+    #[error("{what} {digest} can't be read from {place}: {reason}")]
     Unreadable {
         /// A part of the image.
         what: &'static str,
         /// Its digest.
         digest: String,
+        /// What has it.
+        place: String,
         /// What went wrong.
         reason: String,
     },

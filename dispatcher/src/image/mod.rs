@@ -1,4 +1,5 @@
-//! OCI Wasm artifacts: images whose module is a layer as it is, which nobody unpacks.
+//! Images: OCI Wasm artifacts, whose module is a layer as it is, which nobody unpacks; and, for the command, images of both
+//! kinds by their name.
 //!
 //! containerd gives a container of such an image an empty root file system, so its module is read from containerd's content
 //! store. That is asked only where the root file system does not hold the entrypoint: an ordinary image never pays for it.
@@ -10,6 +11,7 @@
 //! - `content`: content as it must be: not too large, and what its digest says
 //! - `artifact`: from an image's target through its index to the manifest and the layers that are modules
 //! - `command`: which of them the container's arguments name, and what the guest gets of them
+//! - [`named`]: an image by name, in containerd or in a `layout` of files; `unpack`: its layers as a file system
 //! - `error`: why there is no module
 #![forbid(unsafe_code)]
 
@@ -18,7 +20,11 @@ mod command;
 mod containerd;
 mod content;
 mod error;
+mod layout;
+pub mod named;
+mod unpack;
 
+use artifact::Platforms;
 pub use error::{ImageError, Problem};
 
 use crate::module::{EntryKind, FIRST_BYTES};
@@ -62,7 +68,7 @@ pub fn find(origin: &Origin<'_>, args: &[String]) -> Result<Option<Module>, Imag
     let containerd = Containerd::connect(origin)?;
     let (image, target) = containerd.image()?;
     let read = || {
-        let manifest = artifact::manifest(&containerd, &target)?;
+        let manifest = artifact::manifest(&containerd, &target, Platforms::Wasm)?;
         let Some(layers) = manifest.modules()? else { return Ok(None) };
         let names: Vec<_> = layers.iter().map(|layer| layer.name).collect();
         let Some(command) = command::of(&names, manifest.has_entrypoint(), args) else {

@@ -45,7 +45,7 @@ fn every_kind_of_module_layer_is_found() {
     for media_type in MODULES {
         let mut store = Memory::default();
         let target = add_manifest(&mut store, WASM_CONFIG, &[(media_type, Some("app.wasm"))]);
-        let manifest = manifest(&store, &target).unwrap();
+        let manifest = manifest(&store, &target, Platforms::Wasm).unwrap();
         let modules = manifest.modules().unwrap().unwrap();
         assert_eq!((modules.len(), modules[0].name, manifest.has_entrypoint()), (1, "app.wasm", false));
         assert_eq!(content::read(&store, "layer", modules[0].descriptor, 100).unwrap(), MODULE);
@@ -57,7 +57,7 @@ fn a_module_may_stand_among_ordinary_layers() {
     let mut store = Memory::default();
     let layers = [("application/vnd.oci.image.layer.v1.tar+gzip", None), ("application/wasm", None)];
     let target = add_manifest(&mut store, CONFIGS[0], &layers);
-    let manifest = manifest(&store, &target).unwrap();
+    let manifest = manifest(&store, &target, Platforms::Wasm).unwrap();
     let modules = manifest.modules().unwrap().unwrap();
     assert!(modules.len() == 1 && modules[0].name.starts_with("sha256:") && manifest.has_entrypoint());
 }
@@ -67,11 +67,11 @@ fn an_ordinary_image_is_none_and_another_artifact_an_error() {
     let mut store = Memory::default();
     for layers in [&[("application/vnd.oci.image.layer.v1.tar", None)][..], &[]] {
         let target = add_manifest(&mut store, CONFIGS[0], layers);
-        assert!(manifest(&store, &target).unwrap().modules().unwrap().is_none());
+        assert!(manifest(&store, &target, Platforms::Wasm).unwrap().modules().unwrap().is_none());
     }
     for (config, layer) in [(WASM_CONFIG, "application/vnd.oci.image.layer.v1.tar"), (CONFIGS[0], "text/x-lua")] {
         let target = add_manifest(&mut store, config, &[(layer, None)]);
-        let error = manifest(&store, &target).unwrap().modules().unwrap_err().to_string();
+        let error = manifest(&store, &target, Platforms::Wasm).unwrap().modules().unwrap_err().to_string();
         let names = [target.digest().as_ref(), "application/wasm", layer, config];
         assert!(names.iter().all(|name| error.contains(name)), "{error}");
     }
@@ -82,7 +82,7 @@ fn a_title_that_is_no_name_is_not_taken() {
     let mut store = Memory::default();
     for title in ["", "a\0b", "a\nb"] {
         let target = add_manifest(&mut store, WASM_CONFIG, &[("application/wasm", Some(title))]);
-        let manifest = manifest(&store, &target).unwrap();
+        let manifest = manifest(&store, &target, Platforms::Wasm).unwrap();
         assert!(manifest.modules().unwrap().unwrap()[0].name.starts_with("sha256:"));
     }
 }
@@ -102,7 +102,7 @@ fn an_index_leads_to_the_manifest_for_webassembly() {
         (&[(&native, "linux/amd64"), (&wasm, "wasip1/wasm"), (&other, "wasi/wasm32")], &wasm),
     ] {
         let target = add_index(&mut store, manifests);
-        let found = manifest(&store, &target).unwrap();
+        let found = manifest(&store, &target, Platforms::Wasm).unwrap();
         assert_eq!(found.digest, expected.digest().to_string(), "{manifests:?}");
     }
 }
@@ -112,7 +112,7 @@ fn an_index_without_one_says_what_it_has() {
     let mut store = Memory::default();
     let native = add_manifest(&mut store, CONFIGS[0], &[]);
     let target = add_index(&mut store, &[(&native, "linux/amd64"), (&native, "unknown/unknown")]);
-    let error = manifest(&store, &target).unwrap_err().to_string();
+    let error = manifest(&store, &target, Platforms::Wasm).unwrap_err().to_string();
     assert!(
         error.contains("found linux/amd64, unknown/unknown") && error.contains(target.digest().as_ref()),
         "{error}"
@@ -126,10 +126,13 @@ fn a_manifest_that_was_not_pulled_is_passed_over() {
     let absent = add_manifest(&mut store, WASM_CONFIG, &[("application/wasm", Some("absent"))]);
     store.remove(&absent);
     let target = add_index(&mut store, &[(&absent, "wasi/wasm"), (&wasm, "wasi/wasm32")]);
-    assert_eq!(manifest(&store, &target).unwrap().digest, wasm.digest().to_string());
+    assert_eq!(manifest(&store, &target, Platforms::Wasm).unwrap().digest, wasm.digest().to_string());
     let target = add_index(&mut store, &[(&absent, "wasi/wasm")]);
-    let error = manifest(&store, &target).unwrap_err();
-    assert_eq!(error, Problem::Missing { what: "manifest", digest: absent.digest().to_string() });
+    let error = manifest(&store, &target, Platforms::Wasm).unwrap_err();
+    assert_eq!(
+        error,
+        Problem::Missing { what: "manifest", digest: absent.digest().to_string(), place: "memory".to_owned() }
+    );
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn one_text_is_not_both_index_and_manifest() {
     let wasm = add_manifest(&mut store, WASM_CONFIG, &[("application/wasm", None)]);
     let text = serde_json::json!({ "schemaVersion": 2, "mediaType": INDEXES[0], "config": wasm, "layers": [] });
     let target = store.add(MANIFESTS[0], text.to_string());
-    let error = manifest(&store, &target).unwrap_err().to_string();
+    let error = manifest(&store, &target, Platforms::Wasm).unwrap_err().to_string();
     assert!(error.contains("says that it is application/vnd.oci.image.index.v1+json"), "{error}");
 }
 
@@ -150,7 +153,7 @@ fn what_leads_nowhere_ends() {
     let middle = add_index(&mut store, &[(&inner, "wasi/wasm")]);
     let outer = add_index(&mut store, &[(&middle, "wasi/wasm")]);
     for target in [&outer, &store.add("application/octet-stream", b"x"), &store.add(MANIFESTS[0], b"{")] {
-        let error = manifest(&store, target).unwrap_err();
+        let error = manifest(&store, target, Platforms::Wasm).unwrap_err();
         assert!(matches!(error, Problem::Malformed { .. }), "{error}");
     }
 }
