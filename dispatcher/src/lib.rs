@@ -14,7 +14,8 @@
 //! - [`sandbox`]: the container around the guest, made by libcontainer
 //! - [`guest`]: what runs in the container's process
 //!
-//! Beside it: [`state`], what must be known when a shim is dead; [`process`]; [`log`]; [`causes`], how errors are said; `fault`, what tests break; [`command`], the command `multiwasm` for people.
+//! Beside it: [`state`], what must be known when a shim is dead; [`process`]; [`log`]; [`causes`], how errors are said; `fault`, what tests break; [`command`], the command `multiwasm` for people;
+//! [`install`], what it writes into others' configuration files.
 
 pub mod artifact;
 pub mod bootstrap;
@@ -26,6 +27,7 @@ pub mod engines;
 mod fault;
 pub mod guest;
 pub mod image;
+pub mod install;
 pub mod log;
 pub mod module;
 pub mod options;

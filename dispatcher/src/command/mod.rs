@@ -12,6 +12,7 @@ mod engines;
 mod extras;
 mod image;
 mod inspect;
+mod install;
 mod run;
 
 use std::error::Error;
@@ -40,6 +41,8 @@ enum Command {
     Compile(compile::Args),
     Cache(cache::Args),
     Doctor(doctor::Args),
+    Install(install::Install),
+    Uninstall(install::Uninstall),
     #[command(hide = true)]
     Extras(extras::Args),
 }
@@ -56,6 +59,8 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Install(args) => install::install(&args),
+        Command::Uninstall(args) => install::uninstall(&args),
         Command::Extras(args) => extras::run(&args),
     };
     ended.unwrap_or_else(|error| match error.downcast_ref::<io::Error>() {

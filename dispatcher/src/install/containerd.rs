@@ -1,0 +1,200 @@
+//! containerd's `config.toml`: the runtime handlers that Kubernetes' RuntimeClasses name. Other clients of containerd need no
+//! configuration, they name the shim.
+
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
+
+use super::{ALIASES, Edited, NAME, Problem, runtime_type};
+
+/// The file that containerd reads unless it is told another.
+pub const PATH: &str = "/etc/containerd/config.toml";
+
+/// What of a pod's annotations is for us: containerd hands over what is asked for.
+pub const ANNOTATIONS: [&str; 3] = ["io.containerd.multiwasm.*", "module.wasm.image/*", "run.oci.handler"];
+
+/// Names of the CRI plug-in by which a configuration may switch it off: containerd.io's packages do.
+const CRI: [&str; 3] = ["cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"];
+
+/// Where the handlers' tables are, by the configuration's version (containerd's docs/cri/config.md).
+pub fn place(version: i64) -> Result<[&'static str; 4], Problem> {
+    match version {
+        2 => Ok(["plugins", "io.containerd.grpc.v1.cri", "containerd", "runtimes"]),
+        3 => Ok(["plugins", "io.containerd.cri.v1.runtime", "containerd", "runtimes"]),
+        found => Err(Problem::Version { found }),
+    }
+}
+
+/// Puts the handlers in; `newest` is the version that containerd writes itself, for a file that is empty.
+///
+/// # Errors
+/// [`Problem`].
+pub fn with(text: &str, newest: i64) -> Result<Edited, Problem> {
+    let mut document = parse(text)?;
+    if document.is_empty() {
+        document.insert("version", value(newest));
+    }
+    let place = place(version(&document))?;
+    let mut notes = Vec::new();
+    let disabled = document.get("disabled_plugins").and_then(Item::as_array);
+    if disabled.is_some_and(|names| names.iter().filter_map(|name| name.as_str()).any(|name| CRI.contains(&name))) {
+        notes.push("disabled_plugins switches the CRI plug-in off: Kubernetes can't use this containerd before that is removed".to_owned());
+    }
+    let runtimes = walk(&mut document, &place)?;
+    for name in [NAME].into_iter().chain(ALIASES) {
+        let wanted = runtime_type(name);
+        match runtimes.get(name).map(|there| there.get("runtime_type").and_then(Item::as_str).unwrap_or_default()) {
+            None => drop(runtimes.insert(name, Item::Table(handler(&wanted)))),
+            Some(found) if found == wanted => {}
+            Some(found) if name == NAME => {
+                let (key, found) = (format!("{}.{name}.runtime_type", place.join(".")), format!("{found:?}"));
+                return Err(Problem::Taken { key, found, wanted });
+            }
+            Some(found) => {
+                notes.push(format!("handler {name} stays what it is, {found:?}: handler {NAME} has all engines"))
+            }
+        }
+    }
+    Ok(Edited { text: document.to_string(), notes })
+}
+
+/// Takes the handlers out that are ours.
+///
+/// # Errors
+/// [`Problem::Unreadable`].
+pub fn without(text: &str) -> Result<Edited, Problem> {
+    let mut document = parse(text)?;
+    if let Ok(place) = place(version(&document))
+        && let Some(runtimes) = find(&mut document, &place)
+    {
+        for name in [NAME].into_iter().chain(ALIASES) {
+            let ours =
+                |there: &Item| there.get("runtime_type").and_then(Item::as_str) == Some(runtime_type(name).as_str());
+            if runtimes.get(name).is_some_and(ours) {
+                runtimes.remove(name);
+            }
+        }
+    }
+    Ok(Edited { text: document.to_string(), notes: Vec::new() })
+}
+
+/// The names of the handlers in a configuration that are ours.
+///
+/// # Errors
+/// [`Problem`].
+pub fn handlers(text: &str) -> Result<Vec<String>, Problem> {
+    let mut document = parse(text)?;
+    let place = place(version(&document))?;
+    let Some(runtimes) = find(&mut document, &place) else { return Ok(Vec::new()) };
+    let ours = |name: &&str| {
+        let found = runtimes.get(name).and_then(|there| there.get("runtime_type")?.as_str());
+        found == Some(runtime_type(name).as_str())
+    };
+    Ok([NAME].into_iter().chain(ALIASES).filter(ours).map(str::to_owned).collect())
+}
+
+fn parse(text: &str) -> Result<DocumentMut, Problem> {
+    text.parse().map_err(|error: toml_edit::TomlError| Problem::Unreadable(error.to_string().trim().replace('\n', " ")))
+}
+
+/// A file that says none is of version 1 (containerd's docs/man/containerd-config.toml.5.md).
+fn version(document: &DocumentMut) -> i64 {
+    document.get("version").and_then(Item::as_integer).unwrap_or(1)
+}
+
+/// A handler's table.
+fn handler(runtime_type: &str) -> Table {
+    let mut table = Table::new();
+    table.insert("runtime_type", value(runtime_type));
+    for key in ["pod_annotations", "container_annotations"] {
+        table.insert(key, value(ANNOTATIONS.into_iter().collect::<Array>()));
+    }
+    table
+}
+
+/// The table at `place`, made where there is none; tables that hold only others get no line of their own.
+fn walk<'a>(document: &'a mut DocumentMut, place: &[&str]) -> Result<&'a mut dyn TableLike, Problem> {
+    let mut table: &mut dyn TableLike = document.as_table_mut();
+    for (depth, name) in place.iter().enumerate() {
+        let implicit = || {
+            let mut table = Table::new();
+            table.set_implicit(true);
+            Item::Table(table)
+        };
+        let there = table.entry(name).or_insert_with(implicit);
+        let found = there.type_name();
+        table = there.as_table_like_mut().ok_or_else(|| Problem::Taken {
+            key: place[..=depth].join("."),
+            found: found.to_owned(),
+            wanted: "table".to_owned(),
+        })?;
+    }
+    Ok(table)
+}
+
+fn find<'a>(document: &'a mut DocumentMut, place: &[&str]) -> Option<&'a mut dyn TableLike> {
+    let mut table: &mut dyn TableLike = document.as_table_mut();
+    for name in place {
+        table = table.get_mut(name)?.as_table_like_mut()?;
+    }
+    Some(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT: &str = r#"# The node's own.
+version = 2
+
+[plugins]
+  [plugins."io.containerd.grpc.v1.cri"]
+    sandbox_image = "registry.k8s.io/pause:3.9" # pinned
+    [plugins."io.containerd.grpc.v1.cri".containerd]
+      default_runtime_name = "runc"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+        runtime_type = "io.containerd.runc.v2"
+"#;
+
+    #[test]
+    fn handlers_come_beside_what_is_there() {
+        let edited = with(DEFAULT, 3).unwrap().text;
+        assert!(edited.starts_with(DEFAULT), "{edited}");
+        assert!(edited.contains(r#"[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.multiwasm]"#), "{edited}");
+        assert!(edited.contains(r#"pod_annotations = ["io.containerd.multiwasm.*", "#), "{edited}");
+        assert_eq!(handlers(&edited).unwrap(), ["multiwasm", "wasmtime", "wasmedge", "wasmer"]);
+        assert_eq!(with(&edited, 3).unwrap().text, edited);
+        assert_eq!(without(&edited).unwrap().text, DEFAULT);
+    }
+
+    #[test]
+    fn an_empty_file_is_of_the_newest_version() {
+        let edited = with("", 3).unwrap().text;
+        assert!(edited.starts_with("version = 3\n"), "{edited}");
+        assert!(
+            edited.contains("[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.multiwasm]")
+                || edited.contains(r#"[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.multiwasm]"#),
+            "{edited}"
+        );
+        assert_eq!(handlers("").unwrap_err(), Problem::Version { found: 1 });
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_told() {
+        let other = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.wasmtime]\nruntime_type = \"io.containerd.spin.v2\"\n";
+        let edited = with(other, 3).unwrap();
+        assert!(edited.notes[0].contains("handler wasmtime stays"), "{:?}", edited.notes);
+        assert_eq!(handlers(&edited.text).unwrap(), ["multiwasm", "wasmedge", "wasmer"]);
+        assert_eq!(without(&edited.text).unwrap().text, other);
+        let disabled = with("version = 2\ndisabled_plugins = [\"cri\"]\n", 3).unwrap();
+        assert!(disabled.notes[0].contains("disabled_plugins"));
+        for (text, says) in [
+            ("[plugins]\n", "version is 1"),
+            ("version = 4\n", "version is 4"),
+            ("version = \n", "can't be read"),
+            ("version = 2\nplugins = 1\n", "plugins is integer, wanted table"),
+            (&other.replace("runtimes.wasmtime", "runtimes.multiwasm"), "wanted io.containerd.multiwasm.v1"),
+        ] {
+            let error = with(text, 3).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}
