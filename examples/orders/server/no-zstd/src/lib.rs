@@ -1,0 +1,1 @@
+//! Nothing: see the `[patch.crates-io]` of the package above.
