@@ -8,10 +8,12 @@
 //! - `compiler`: its compiler, loaded only where it is called
 //! - `world`, `read_only`: what a guest gets
 //! - `outcome`, `names`: how it ended, and where
-//! - `stack`, `plt`: the end of the guest's call stack, which WasmEdge does not watch
+//! - `stack`: the end of the guest's call stack, which WasmEdge does not watch
+//! - `calls`: functions of the C library that don't keep what WasmEdge expects of them; `plt`: puts others in their place
 //! - `ffi`, `log`: the C API, made safe; `cpu`: what compiled code depends on
 
 mod artifact;
+mod calls;
 mod compiler;
 mod cpu;
 mod facts;
@@ -114,6 +116,7 @@ impl Engine for WasmEdge {
     fn open(settings: &Settings) -> Result<Self, EngineError> {
         log::capture();
         stack::watch_faults(ffi::address());
+        calls::mend(ffi::address());
         // LLVM's levels: 3 costs compiling time and is rarely faster than 2; 0 makes code slower than it needs to be.
         let level = match settings.optimize {
             Optimize::Speed => 2,
