@@ -18,7 +18,7 @@ const PACKAGED: &[&str] = &["wasmtime", "wasmedge", "wasmer"];
 pub enum EnginesError {
     /// The engine is one of ours, but not here.
     #[error(
-        "engine {engine} is not installed; installed: {}; looked for {} in {}: install the package multiwasm-{engine}",
+        "engine {engine} is not installed; installed: {}; looked for {} in {}: install the package multiwasm-engine-{engine}",
         list(.installed), file_name(.engine), paths(.folders)
     )]
     NotInstalled {
@@ -32,7 +32,7 @@ pub enum EnginesError {
     /// Nobody has heard of the engine.
     #[error(
         "unknown engine {engine}; installed: {}; known: {}; looked for {} in {}: install that plug-in, or name another \
-         engine (packages are called multiwasm-<engine>)",
+         engine (packages are called multiwasm-engine-<engine>)",
         list(.installed), PACKAGED.join(", "), file_name(.engine), paths(.folders)
     )]
     Unknown {
@@ -206,7 +206,7 @@ mod tests {
             engines.open("wasmedge").err().unwrap().to_string(),
             format!(
                 "engine wasmedge is not installed; installed: wasmtime; looked for libmultiwasm_wasmedge.so in {place}, \
-                 /nonexistent: install the package multiwasm-wasmedge"
+                 /nonexistent: install the package multiwasm-engine-wasmedge"
             )
         );
         assert_eq!(
@@ -214,7 +214,7 @@ mod tests {
             format!(
                 "unknown engine wasmtim; installed: wasmtime; known: wasmtime, wasmedge, wasmer; looked for \
                  libmultiwasm_wasmtim.so in {place}, /nonexistent: install that plug-in, or name another engine \
-                 (packages are called multiwasm-<engine>)"
+                 (packages are called multiwasm-engine-<engine>)"
             )
         );
         assert!(engines.find("../x").is_err());

@@ -127,7 +127,7 @@ pub enum SelectionError {
 
 fn others(able: &[String], package: &str) -> String {
     match able {
-        [] => format!("install the package multiwasm-{package}"),
+        [] => format!("install the package multiwasm-engine-{package}"),
         able => format!("installed engines that do: {}", able.join(", ")),
     }
 }
@@ -472,11 +472,13 @@ mod tests {
              does not offer components; installed engines that do: wasmtime"
         );
         let alone = Node::new(&[("wasmedge", Capabilities::MODULES)]);
-        assert!(alone.select(inputs, COMPONENT).unwrap_err().ends_with("; install the package multiwasm-wasmtime"));
+        assert!(
+            alone.select(inputs, COMPONENT).unwrap_err().ends_with("; install the package multiwasm-engine-wasmtime")
+        );
         assert_eq!(
             alone.auto(WASIX).unwrap_err(),
             "/app.wasm: it imports wasix_32v1::proc_fork, and no installed engine (wasmedge) offers WASIX; install \
-             the package multiwasm-wasmer"
+             the package multiwasm-engine-wasmer"
         );
     }
 

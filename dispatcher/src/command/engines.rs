@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Ended {
             let folders: Vec<_> = engines.folders().iter().map(|folder| folder.display().to_string()).collect();
             eprintln!(
                 "multiwasm: no engine is installed; looked for libmultiwasm_<engine>.so in {}: install the package \
-                 multiwasm-wasmtime, multiwasm-wasmedge or multiwasm-wasmer",
+                 multiwasm-engine-wasmtime, multiwasm-engine-wasmedge or multiwasm-engine-wasmer",
                 folders.join(", ")
             );
         }

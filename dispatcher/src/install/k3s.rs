@@ -46,6 +46,11 @@ pub fn with(text: &str, version: i64) -> Result<Edited, Problem> {
     Ok(Edited { text, notes: Vec::new() })
 }
 
+/// Whether a template has it.
+pub fn has(text: &str) -> bool {
+    text.contains(BEGIN)
+}
+
 /// Takes it out.
 ///
 /// # Errors

@@ -77,7 +77,8 @@ mod tests {
         extern "C" fn nothing(_: c_int) {}
         // SAFETY: system calls with valid arguments; the handler does nothing.
         let (ready, errno) = unsafe {
-            let handler = libc::sigaction { sa_sigaction: nothing as *const () as usize, sa_flags: 0, ..std::mem::zeroed() };
+            let handler =
+                libc::sigaction { sa_sigaction: nothing as *const () as usize, sa_flags: 0, ..std::mem::zeroed() };
             assert_eq!(libc::sigaction(libc::SIGUSR1, &raw const handler, ptr::null_mut()), 0);
             let (epoll, waiter) = (libc::epoll_create1(libc::EPOLL_CLOEXEC), libc::pthread_self());
             let sender = std::thread::spawn(move || {

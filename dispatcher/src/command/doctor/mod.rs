@@ -1,5 +1,7 @@
 //! `multiwasm doctor`: whether this node has what containers need, and what to do where it has not.
 
+mod daemons;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -73,6 +75,7 @@ pub(super) fn run(args: &Args) -> Ended {
     findings.extend(check_engines(&Engines::of(&config)));
     findings.push(check_cache(&config.cache));
     findings.extend(check_containerd(&args.address, &containerd));
+    findings.extend(daemons::check());
     findings.push(check_cgroups());
     findings.extend([check_openat2(), check_pidfd(), check_subreaper(), check_overlay(), check_root()]);
     if args.json {
@@ -152,7 +155,7 @@ fn check_engines(engines: &Engines) -> Vec<Finding> {
     if installed.is_empty() {
         let folders: Vec<_> = engines.folders().iter().map(|folder| folder.display().to_string()).collect();
         let found = format!(
-            "none in {}: install the package multiwasm-wasmtime, multiwasm-wasmedge or multiwasm-wasmer",
+            "none in {}: install the package multiwasm-engine-wasmtime, multiwasm-engine-wasmedge or multiwasm-engine-wasmer",
             folders.join(", ")
         );
         return vec![Finding::new(Verdict::Problem, "engines", found)];
