@@ -10,6 +10,9 @@ CARGO_TARGET_DIR ?= $(MULTIWASM_BUILD)/target
 export MULTIWASM_BUILD CARGO_TARGET_DIR
 
 PREFIX ?= /usr/local
+# How what is installed is compiled: `dist` takes minutes longer than `release` and makes containers weigh a third less
+# (docs/performance.md). Tests and tools are `release` in any case.
+PROFILE ?= dist
 SUITES ?= bookworm trixie forky
 # The lab of `demo`, `bench` and the wasi-testsuite.
 SUITE ?= forky
@@ -17,7 +20,8 @@ SUITE ?= forky
 engines := wasmtime wasmedge wasmer
 # WasmEdge's library starts without LLVM by this, see engines/wasmedge/build.rs.
 without_llvm := wasmedge-without-llvm
-aliases := $(engines:%=containerd-shim-%-v1)
+# K3s finds the first by itself, and then asks containerd for the second (dispatcher/src/install/k3s.rs).
+aliases := $(engines:%=containerd-shim-%-v1) $(engines:%=containerd-shim-%-v2)
 cargo := env WASMEDGE_INCLUDE_DIR=$(MULTIWASM_BUILD)/wasmedge/include WASMEDGE_LIB_DIR=$(MULTIWASM_BUILD)/wasmedge/lib cargo
 # A lab has no way out to the network: what runs there was built before.
 in_lab_plain = scripts/lab run $(1) --
@@ -25,6 +29,8 @@ in_lab = $(in_lab_plain) $(cargo) --offline
 # One profile and one selection for all: cargo unites the features of what is selected, and engines take minutes to
 # compile, so that each selection of its own would compile them again.
 all := --release --workspace
+shipped := $(if $(filter release,$(PROFILE)),$(all),--profile $(PROFILE) --package multiwasm $(engines:%=--package multiwasm-%))
+built := $(CARGO_TARGET_DIR)/$(PROFILE)
 conformance := $(CARGO_TARGET_DIR)/release/multiwasm-conformance
 bench := $(CARGO_TARGET_DIR)/release/multiwasm-bench
 reports := $(MULTIWASM_BUILD)/reports
@@ -52,19 +58,24 @@ help: ## list the targets
 own:
 	@mkdir -p $(CARGO_TARGET_DIR)
 	@[ "$$(cat $(CARGO_TARGET_DIR)/.clone 2>/dev/null)" = "$(CURDIR)" ] || { \
-		cargo clean --quiet --release $(addprefix --package ,multiwasm multiwasm-engine multiwasm-conformance \
-			multiwasm-bench $(engines:%=multiwasm-%)) && echo "$(CURDIR)" >$(CARGO_TARGET_DIR)/.clone; }
+		for profile in release dist; do cargo clean --quiet --profile $$profile $(addprefix --package ,multiwasm \
+			multiwasm-engine multiwasm-conformance multiwasm-bench $(engines:%=multiwasm-%)) || exit; done; \
+		echo "$(CURDIR)" >$(CARGO_TARGET_DIR)/.clone; }
 
 .PHONY: build
-build: own ## compile the shim, the command and the three engines
+build: own ## compile the shim, the command and the three engines (PROFILE=release: faster, and not as small)
 	scripts/get-packages
 	scripts/get-wasmedge
+	$(cargo) build $(shipped)
+
+.PHONY: tools
+tools: own ## compile what measures and tests
 	$(cargo) build $(all)
 
 .PHONY: demo
 demo: ## one image on three engines, under a real containerd and Docker
 	scripts/setup $(SUITE)
-	$(MAKE) --no-print-directory stage
+	$(MAKE) --no-print-directory stage tools PROFILE=release
 	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-demo
 
 .PHONY: test
@@ -84,14 +95,14 @@ check: own ## format, lints and documentation
 test-unit: stage ## the tests that need no lab
 	$(cargo) test $(all) --features multiwasm-engine/loader
 
-test-%: stage ## the tests in the lab of bookworm, trixie or forky: by cases, and by the command lines that users type
+test-%: stage tools ## the tests in the lab of bookworm, trixie or forky: by cases, and by the command lines that users type
 	scripts/setup $*
 	$(cargo) $(call conformance_tests,$*) --no-run
 	$(call cases,$*,$(if $(filter-out $(every_case),$*),$(of_containerd)),$(if $(filter-out $(every_case),$*),$(ours)))
 	$(call in_lab,$*) $(call conformance_tests,$*)
 
 .PHONY: conformance
-conformance: stage ## what each engine does, case by case, on each containerd (SUITES, CASES=…, ENGINES=…, WASI_TESTSUITE=folder)
+conformance: stage tools ## what each engine does, case by case, on each containerd (SUITES, CASES=…, ENGINES=…, WASI_TESTSUITE=folder)
 	scripts/setup $(SUITES)
 	@failed=; $(foreach suite,$(SUITES),$(call cases,$(suite),$(CASES),$(ENGINES)) || failed=1;) \
 	$(if $(WASI_TESTSUITE),$(wasi_testsuite) || failed=1;) \
@@ -99,14 +110,14 @@ conformance: stage ## what each engine does, case by case, on each containerd (S
 	echo "==> $(reports)/conformance.html" && [ -z "$$failed" ]
 
 .PHONY: prove
-prove: stage ## show that the suite finds faults: run it on a shim that is broken on purpose
+prove: stage tools ## show that the suite finds faults: run it on a shim that is broken on purpose
 	scripts/setup $(SUITE)
 	$(cargo) build $(all) --features multiwasm/faults --bin containerd-shim-faulty-v1
 	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-conformance prove \
 		--shim $(CARGO_TARGET_DIR)/release/containerd-shim-faulty-v1
 
 .PHONY: chaos
-chaos: stage ## kill shims, guests and containerd at random moments, 500 times
+chaos: stage tools ## kill shims, guests and containerd at random moments, 500 times
 	scripts/setup $(SUITE)
 	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-conformance chaos
 
@@ -116,7 +127,7 @@ guests: ## build the guests of the tests again, from their sources
 
 # The steps come from a lab of their own: what a shim logs for them costs time that starts would show. BENCH adds arguments.
 .PHONY: bench
-bench: stage ## starts, memory and speed, side by side: tables, JSON, and a page with plots (BENCH='--rounds 50 --large')
+bench: stage tools ## starts, memory and speed, side by side: tables, JSON, and a page with plots (BENCH='--rounds 50 --large')
 	scripts/setup $(SUITE)
 	mkdir -p $(reports)
 	$(call in_lab_plain,$(SUITE)) $(bench) run $(BENCH) --json $(reports)/bench.json
@@ -127,14 +138,14 @@ bench: stage ## starts, memory and speed, side by side: tables, JSON, and a page
 # Engines are loaded as root from here, so nobody else may write to the folder.
 .PHONY: install
 install: ## install what `make build` built (DESTDIR, PREFIX)
-	@[ -e $(CARGO_TARGET_DIR)/release/containerd-shim-multiwasm-v1 ] || { echo "nothing is built yet: make build" >&2; exit 1; }
+	@[ -e $(built)/containerd-shim-multiwasm-v1 ] || { echo "nothing is built yet: make build" >&2; exit 1; }
 	install -d -m 0755 $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/multiwasm/engines
-	install -m 0755 $(addprefix $(CARGO_TARGET_DIR)/release/,containerd-shim-multiwasm-v1 multiwasm) $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(addprefix $(built)/,containerd-shim-multiwasm-v1 multiwasm) $(DESTDIR)$(PREFIX)/bin
 	for alias in $(aliases); do ln -sfn containerd-shim-multiwasm-v1 $(DESTDIR)$(PREFIX)/bin/$$alias; done
-	install -m 0644 $(engines:%=$(CARGO_TARGET_DIR)/release/libmultiwasm_%.so) $(DESTDIR)$(PREFIX)/lib/multiwasm/engines
+	install -m 0644 $(engines:%=$(built)/libmultiwasm_%.so) $(DESTDIR)$(PREFIX)/lib/multiwasm/engines
 	rm -rf $(DESTDIR)$(PREFIX)/lib/multiwasm/engines/$(without_llvm)
-	if [ -d $(CARGO_TARGET_DIR)/release/$(without_llvm) ]; then \
-		install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/multiwasm/engines/$(without_llvm) $(CARGO_TARGET_DIR)/release/$(without_llvm)/*; fi
+	if [ -d $(built)/$(without_llvm) ]; then \
+		install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/multiwasm/engines/$(without_llvm) $(built)/$(without_llvm)/*; fi
 
 .PHONY: stage
 stage: build ## install for the labs

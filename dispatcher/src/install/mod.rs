@@ -5,7 +5,7 @@
 //!
 //! # Layout
 //!
-//! - [`docker`]: `daemon.json`
+//! - [`docker`]: Docker's `daemon.json`
 //! - [`containerd`]: `config.toml`, for Kubernetes' runtime handlers
 //! - [`k3s`]: the template that K3s and RKE2 make containerd's configuration of
 //! - [`file`]: a file's change: shown, written, undone
