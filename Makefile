@@ -46,7 +46,7 @@ wasi_testsuite = $(call in_lab_plain,$(SUITE)) $(conformance) testsuite $(abspat
 # Debian 12 has Docker in no version that is supported here, so its lab has containerd alone.
 without_docker := bookworm
 conformance_tests = test $(all) --features multiwasm-conformance/lab $(addprefix --test ,$(filter-out \
-	$(if $(filter $(1),$(without_docker)),docker),$(patsubst conformance/tests/%.rs,%,$(wildcard conformance/tests/*.rs))))
+	$(if $(filter $(1),$(without_docker)),docker examples),$(patsubst conformance/tests/%.rs,%,$(wildcard conformance/tests/*.rs))))
 
 .PHONY: help
 help: ## list the targets
@@ -97,6 +97,7 @@ test-unit: stage ## the tests that need no lab
 
 test-%: stage tools ## the tests in the lab of bookworm, trixie or forky: by cases, and by the command lines that users type
 	scripts/setup $*
+	$(if $(filter $*,$(without_docker)),,$(MAKE) --no-print-directory examples example-images)
 	$(cargo) $(call conformance_tests,$*) --no-run
 	$(call cases,$*,$(if $(filter-out $(every_case),$*),$(of_containerd)),$(if $(filter-out $(every_case),$*),$(ours)))
 	$(call in_lab,$*) $(call conformance_tests,$*)
@@ -120,6 +121,16 @@ prove: stage tools ## show that the suite finds faults: run it on a shim that is
 chaos: stage tools ## kill shims, guests and containerd at random moments, 500 times
 	scripts/setup $(SUITE)
 	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-conformance chaos
+
+.PHONY: examples
+examples: ## build the modules of examples/
+	scripts/examples
+
+# The browser is for the test that orders through the page.
+.PHONY: example-images
+example-images: ## make nginx and MariaDB for examples/orders of Debian's packages
+	scripts/get-packages mmdebstrap jq chromium chromium-driver
+	scripts/example-images
 
 .PHONY: guests
 guests: ## build the guests of the tests again, from their sources
