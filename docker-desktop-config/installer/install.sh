@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh [uninstall] docker|containerd|k3s|files
+# install.sh [uninstall] docker|containerd|k3s|files...
 #
 # Run in a privileged container with the host's root at /host: puts multiwasm into the host's PREFIX (/usr/local), or removes it,
 # and has the host's own `multiwasm` tell Docker, containerd or K3s about it; `files` tells nobody. A second run changes nothing.
@@ -91,6 +91,15 @@ remove_old() {
     done <"$host$list"
 }
 
+# tell install|uninstall TARGET...: by the host's own command.
+tell() {
+    verb=$1
+    shift
+    for target; do
+        [ "$target" = files ] || chroot "$host" "$programs/multiwasm" "$verb" "$target"
+    done
+}
+
 install() {
     try
     new_list=$(mktemp)
@@ -105,13 +114,13 @@ install() {
         /usr | /usr/local) ;;
         *) echo "note: name the engines' folder in /etc/multiwasm/config.toml: engine_path = [\"$prefix/lib/multiwasm/engines\"]" ;;
     esac
-    [ "$1" = files ] || chroot "$host" "$programs/multiwasm" install "$1"
+    tell install "$@"
     echo "Containers that start from now on are run by what is installed now."
 }
 
 uninstall() {
     [ -e "$host$list" ] || die "$list is not on this host: nothing was installed below $prefix by this script"
-    if [ "$1" != files ] && [ -e "$host$programs/multiwasm" ]; then chroot "$host" "$programs/multiwasm" uninstall "$1"; fi
+    tell uninstall "$@"
     while read -r path; do remove "$path"; done <"$host$list"
     remove "$list"
     find "$host$prefix/lib/multiwasm" -depth -type d -exec rmdir {} \; 2>/dev/null || true
@@ -121,11 +130,13 @@ uninstall() {
 changed=
 action=install
 [ "${1:-}" != uninstall ] || { action=uninstall; shift; }
-case ${1:-} in
-    docker | containerd | k3s | files) ;;
-    *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
-esac
-[ "$#" = 1 ] || die "one target at a time"
+[ "$#" -gt 0 ] || set -- help
+for target; do
+    case $target in
+        docker | containerd | k3s | files) ;;
+        *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    esac
+done
 [ -d "$source/bin" ] || die "there is nothing to install in $source"
 [ -d "$host/etc" ] || die "the host's root is not at $host: run the container with --privileged -v /:/host"
-"$action" "$1"
+"$action" "$@"
