@@ -58,7 +58,9 @@ mod tests {
         match (needs, blocks) {
             _ if inside => Err("its last block has no end".to_owned()),
             (None, 0) => Ok(None),
-            (None, _) => Err(format!("it has {BEGIN:?} blocks, and no line <!-- run: docker --> or containerd at its top")),
+            (None, _) => {
+                Err(format!("it has {BEGIN:?} blocks, and no line <!-- run: docker --> or containerd at its top"))
+            }
             (Some(_), 0) => Err(format!("it begins with {first}, and has no {BEGIN:?} block")),
             (Some(needs), _) => Ok(Some(Commands { needs, script })),
         }
@@ -92,8 +94,7 @@ mod tests {
         let cache = folder.path().join("cache");
         let mut command = vec!["env".to_owned(), "-C".to_owned(), clone().display().to_string()];
         // What an installed multiwasm has in its usual places.
-        let variables =
-            [("EXAMPLES", examples()), ("ENGINE_PATH", lab().engines.clone()), ("CACHE_PATH", cache)];
+        let variables = [("EXAMPLES", examples()), ("ENGINE_PATH", lab().engines.clone()), ("CACHE_PATH", cache)];
         command.extend(variables.map(|(name, path)| format!("MULTIWASM_{name}={}", path.display())));
         command.extend(["bash", "-Eeuo", "pipefail"].map(str::to_owned));
         command.push(path.display().to_string());
