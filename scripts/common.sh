@@ -40,6 +40,9 @@ put_in_place() {
     mv -T "$1" "$2"
 }
 
+# The folder with crictl and critest: the caller's own, or what get-cri-tools built.
+cri_tools() { echo "${MULTIWASM_CRI_TOOLS:-$MULTIWASM_BUILD/cri-tools}"; }
+
 # private_apt SUITE: `papt` and `papt_cache` become apt-get and apt-cache for that suite of Debian, with sources,
 # lists and status of their own. The mirror is the one that the host has, so no address is written anywhere.
 private_apt() {
