@@ -45,8 +45,11 @@ wasi_testsuite = $(call in_lab_plain,$(SUITE)) $(conformance) testsuite $(abspat
 	--json $(reports)/wasi-testsuite.json --markdown $(reports)/wasi-testsuite.md --html $(reports)/wasi-testsuite.html
 # Debian 12 has Docker in no version that is supported here, so its lab has containerd alone.
 without_docker := bookworm
+# Pods are tried by crictl, which can't be had everywhere (scripts/get-cri-tools says why), on the containerds that Kubernetes uses.
+crictl = $(wildcard $(or $(MULTIWASM_CRI_TOOLS),$(MULTIWASM_BUILD)/cri-tools)/crictl)
+with_pods = $(if $(crictl),$(filter-out bookworm,$(1)))
 conformance_tests = test $(all) --features multiwasm-conformance/lab $(addprefix --test ,$(filter-out \
-	$(if $(filter $(1),$(without_docker)),docker examples),$(patsubst conformance/tests/%.rs,%,$(wildcard conformance/tests/*.rs))))
+	$(if $(filter $(1),$(without_docker)),docker examples) $(if $(call with_pods,$(1)),,cri cri_faults),$(patsubst conformance/tests/%.rs,%,$(wildcard conformance/tests/*.rs))))
 
 .PHONY: help
 help: ## list the targets
@@ -100,7 +103,7 @@ test-%: stage tools ## the tests in the lab of bookworm, trixie or forky: by cas
 	$(if $(filter $*,$(without_docker)),,$(MAKE) --no-print-directory examples example-images)
 	$(cargo) $(call conformance_tests,$*) --no-run
 	$(call cases,$*,$(if $(filter-out $(every_case),$*),$(of_containerd)),$(if $(filter-out $(every_case),$*),$(ours)))
-	$(call in_lab,$*) $(call conformance_tests,$*)
+	$(if $(call with_pods,$*),MULTIWASM_LAB_CRI=yes )$(call in_lab,$*) $(call conformance_tests,$*)
 
 .PHONY: conformance
 conformance: stage tools ## what each engine does, case by case, on each containerd (SUITES, CASES=…, ENGINES=…, WASI_TESTSUITE=folder)
@@ -116,6 +119,11 @@ prove: stage tools ## show that the suite finds faults: run it on a shim that is
 	$(cargo) build $(all) --features multiwasm/faults --bin containerd-shim-faulty-v1
 	$(call in_lab_plain,$(SUITE)) $(CARGO_TARGET_DIR)/release/multiwasm-conformance prove \
 		--shim $(CARGO_TARGET_DIR)/release/containerd-shim-faulty-v1
+
+.PHONY: critest
+critest: stage ## Kubernetes' own tests of container runtimes on our handler, and on runc's to compare with (SUITE)
+	scripts/setup $(SUITE)
+	scripts/critest $(SUITE)
 
 .PHONY: chaos
 chaos: stage tools ## kill shims, guests and containerd at random moments, 500 times

@@ -39,6 +39,8 @@ pub struct Lab {
     pub ctr: PathBuf,
     /// The `docker` that belongs to this Docker; none where the suite has none.
     pub docker: Option<PathBuf>,
+    /// The `crictl` of a lab whose containerd has the CRI plug-in; none in other labs, and where there is no `crictl`.
+    pub crictl: Option<PathBuf>,
     /// A static busybox.
     pub busybox: PathBuf,
     /// Where the engines lie that the shim loads.
@@ -62,6 +64,7 @@ impl Lab {
             log: path("MULTIWASM_LAB_LOG")?,
             ctr: path("MULTIWASM_LAB_CTR")?,
             docker: Some(path("MULTIWASM_LAB_DOCKER")?).filter(|path| path != Path::new("")),
+            crictl: Some(path("MULTIWASM_LAB_CRICTL")?).filter(|path| path != Path::new("")),
             busybox: path("MULTIWASM_LAB_BUSYBOX")?,
             engines: path("MULTIWASM_LAB_ENGINES")?,
             script: path("MULTIWASM_LAB_SCRIPT")?,

@@ -19,7 +19,7 @@
 //! - [`guests`]: the modules that run in the containers; [`fat`] generates one that is costly to compile.
 //! - [`image`]: writes an OCI image archive.
 //! - [`targets`]: what a test body runs on: each engine, our shim's native path, and runc.
-//! - [`ctr`], [`docker`]: containers through the two command lines.
+//! - [`ctr`], [`docker`]: containers through the two command lines; [`cri`]: pods through `crictl`.
 //! - [`leaks`]: what is left on the machine after a container.
 //!
 //! A body is written once, in `tests/`, and run on every target by [`each_engine!`] or [`each_target!`]. runc is among the
@@ -35,6 +35,7 @@ pub mod chaos;
 pub mod client;
 pub mod command;
 pub mod command_line;
+pub mod cri;
 pub mod ctr;
 pub mod docker;
 pub mod fat;
