@@ -80,8 +80,7 @@ impl Pod {
             "metadata": { "name": name, "namespace": "conformance", "uid": name, "attempt": 0 },
             "hostname": name,
             "annotations": {},
-            // As a kubelet does it: one cgroup a pod. The first part is what the lab removes.
-            "linux": { "cgroup_parent": format!("/multiwasm-{}/{name}", lab().suite) },
+            "linux": { "cgroup_parent": format!("/{}/{name}", cgroup()) },
         });
         Self { name, handler: handler.to_owned(), config }
     }
@@ -100,8 +99,14 @@ impl Pod {
         let config = write(folder.path(), &self.name, &self.config);
         let id = crictl(&["runp", "--runtime", &self.handler, &config.to_string_lossy()]);
         let id = id.expect_code(0).out().trim().to_owned();
-        Sandbox { id, folder, config }
+        Sandbox { id, name: self.name, folder, config }
     }
+}
+
+/// The cgroup of all pods, which is one that the lab removes.
+#[track_caller]
+fn cgroup() -> String {
+    format!("multiwasm-{}", lab().suite)
 }
 
 #[track_caller]
@@ -115,6 +120,7 @@ fn write(folder: &Path, name: &str, config: &Value) -> PathBuf {
 #[derive(Debug)]
 pub struct Sandbox {
     id: String,
+    name: String,
     folder: TempDir,
     config: PathBuf,
 }
@@ -166,6 +172,11 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         for words in [&["stopp"] as &[_], &["rmp", "--force"]] {
             let _ = run(&command(&[words, &[self.id.as_str()]].concat()));
+        }
+        // A pod's own cgroup is a kubelet's to make and to remove. One with something left in it stays, and is found.
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+        for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
+            let _ = fs::remove_dir(hierarchy.join(cgroup()).join(&self.name));
         }
     }
 }
