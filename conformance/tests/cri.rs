@@ -241,6 +241,22 @@ each_target!(stop_without_grace_kills, |target| {
     assert_eq!(guest.ended(), (137, "Error".into()));
 });
 
+each_of!(what_is_left_in_a_shared_pid_namespace_ends_with_its_container, |target| {
+    let pod = Pod::new(target).run();
+    let leave = "/bin/busybox sleep 3600 & echo up; wait";
+    let guest = pod.container(target).security("namespace_options", serde_json::json!({ "pid": 0 }));
+    let guest = guest.args(["/bin/busybox", "sh", "-c", leave]).start();
+    guest.await_log("up");
+    assert_eq!(namespace(guest.pid(), "pid"), namespace(pod.pid(), "pid"));
+    let folder = format!("/multiwasm-{}", lab().suite);
+    let both = processes_beside(guest.pid(), &folder);
+    assert_eq!(both.len(), 2);
+    // It holds the container's output: as long as it lives, containerd waits for more.
+    guest.stop(Duration::ZERO).expect_code(0);
+    assert_eq!(guest.ended(), (137, "Error".into()));
+    await_true("none is left", LIMIT, || both.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
+}, native Native, runc Runc);
+
 each_target!(a_volume_is_shared_within_a_pod, |target| {
     let volume = tempfile::tempdir().unwrap();
     let pod = Pod::new(target).run();
