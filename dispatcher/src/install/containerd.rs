@@ -14,6 +14,9 @@ pub const ANNOTATIONS: [&str; 3] = ["io.containerd.multiwasm.*", "module.wasm.im
 /// Names of the CRI plug-in by which a configuration may switch it off: containerd.io's packages do.
 const CRI: [&str; 3] = ["cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"];
 
+/// containerd's own handler, its default.
+const RUNC: &str = "runc";
+
 /// Where the handlers' tables are, by the configuration's version (containerd's docs/cri/config.md).
 pub fn place(version: i64) -> Result<[&'static str; 4], Problem> {
     match version {
@@ -38,7 +41,14 @@ pub fn with(text: &str, newest: i64) -> Result<Edited, Problem> {
     if disabled.is_some_and(|names| names.iter().filter_map(|name| name.as_str()).any(|name| CRI.contains(&name))) {
         notes.push("disabled_plugins switches the CRI plug-in off: Kubernetes can't use this containerd before that is removed".to_owned());
     }
+    let default = default_runtime(&mut document, &place);
     let runtimes = walk(&mut document, &place)?;
+    // containerd 1.7 has no handlers but those of the file once that names any, and without its default one no CRI at all.
+    if default == RUNC && !runtimes.contains_key(RUNC) {
+        let mut runc = Table::new();
+        runc.insert("runtime_type", value("io.containerd.runc.v2"));
+        runtimes.insert(RUNC, Item::Table(runc));
+    }
     for name in [NAME].into_iter().chain(ALIASES) {
         let wanted = runtime_type(name);
         match runtimes.get(name).map(|there| there.get("runtime_type").and_then(Item::as_str).unwrap_or_default()) {
@@ -98,6 +108,13 @@ fn parse(text: &str) -> Result<DocumentMut, Problem> {
 /// A file that says none is of version 1 (containerd's docs/man/containerd-config.toml.5.md).
 fn version(document: &DocumentMut) -> i64 {
     document.get("version").and_then(Item::as_integer).unwrap_or(1)
+}
+
+/// The handler of pods that name none.
+fn default_runtime(document: &mut DocumentMut, place: &[&str]) -> String {
+    let (_, above) = place.split_last().expect("a place has several parts");
+    let named = find(document, above).and_then(|table| table.get("default_runtime_name")?.as_str().map(str::to_owned));
+    named.unwrap_or_else(|| RUNC.to_owned())
 }
 
 /// A handler's table.
@@ -175,11 +192,16 @@ version = 2
             "{edited}"
         );
         assert_eq!(handlers("").unwrap_err(), Problem::Version { found: 1 });
+        let toml: toml::Table = edited.parse().unwrap();
+        let runtimes = &toml["plugins"]["io.containerd.cri.v1.runtime"]["containerd"]["runtimes"];
+        assert_eq!(runtimes["runc"]["runtime_type"].as_str(), Some("io.containerd.runc.v2"));
+        let other = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndefault_runtime_name = \"crun\"\n";
+        assert!(!with(other, 3).unwrap().text.contains("io.containerd.runc.v2"));
     }
 
     #[test]
     fn what_is_in_the_way_is_told() {
-        let other = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.wasmtime]\nruntime_type = \"io.containerd.spin.v2\"\n";
+        let other = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.wasmtime]\nruntime_type = \"io.containerd.spin.v2\"\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n";
         let edited = with(other, 3).unwrap();
         assert!(edited.notes[0].contains("handler wasmtime stays"), "{:?}", edited.notes);
         assert_eq!(handlers(&edited.text).unwrap(), ["multiwasm", "wasmedge", "wasmer"]);
