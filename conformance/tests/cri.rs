@@ -21,11 +21,13 @@ fn exec_out(container: &Running, words: &[&str]) -> String {
 }
 
 /// A namespace of a process, by its name in /proc.
+#[cfg(test)]
 fn namespace(pid: u32, name: &str) -> std::path::PathBuf {
     fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap()
 }
 
 /// The engine that was chosen for a container, as the shim logs it, once its process has that plug-in.
+#[cfg(test)]
 fn engine(container: &Running) -> String {
     let log = fs::read_to_string(&lab().log).unwrap();
     let line = log.lines().find(|line| line.contains(container.id()) && line.contains(" runs on "));
@@ -134,6 +136,7 @@ each_target!(a_probe_that_takes_too_long_is_ended, |target| {
 });
 
 /// The processes in the cgroup of `pid`, whose path begins with `folder`.
+#[cfg(test)]
 fn processes_beside(pid: u32, folder: &str) -> Vec<u32> {
     let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     let path = |text: &str| {
@@ -278,6 +281,7 @@ each_target!(a_volume_is_shared_within_a_pod, |target| {
 });
 
 /// A folder as a kubelet fills it for a config map: a change of all files is one rename.
+#[cfg(test)]
 fn config_map(folder: &Path, version: &str, value: &str) {
     let content = folder.join(format!("..{version}"));
     fs::create_dir(&content).unwrap();

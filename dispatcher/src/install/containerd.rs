@@ -195,7 +195,8 @@ version = 2
         let toml: toml::Table = edited.parse().unwrap();
         let runtimes = &toml["plugins"]["io.containerd.cri.v1.runtime"]["containerd"]["runtimes"];
         assert_eq!(runtimes["runc"]["runtime_type"].as_str(), Some("io.containerd.runc.v2"));
-        let other = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndefault_runtime_name = \"crun\"\n";
+        let other =
+            "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndefault_runtime_name = \"crun\"\n";
         assert!(!with(other, 3).unwrap().text.contains("io.containerd.runc.v2"));
     }
 
