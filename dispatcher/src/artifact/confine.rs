@@ -32,7 +32,7 @@ const PRIVATE_FOLDER: &str = "/tmp";
 /// Yields to everything of default priority.
 const NICENESS: i32 = 10;
 /// The least that a group of processes can have.
-const LOWEST: i32 = 19;
+const LOWEST: &str = "19";
 /// Between -1000 (never) and 1000 (first): before any container of a default setting.
 const OOM_SCORE: &str = "1000";
 /// Seconds of CPU time between the signal that says "enough" and the one that can't be caught.
@@ -107,15 +107,16 @@ pub(super) fn confine(
     Ok(folder)
 }
 
-/// Begins a session, with this process's priority for all of it: where the kernel groups processes by sessions ("The autogroup
-/// feature" in sched(7)), a process's own priority counts among those of its session alone.
+/// Begins a session; an idle process's has idle priority as a whole: where the kernel groups processes by sessions ("The autogroup
+/// feature" in sched(7)), a process's own priority counts among those of its session alone. For one that a start waits for that is
+/// right: it yields to its container's like, and has its share beside others.
 pub(super) fn new_session() -> nix::Result<()> {
     setsid()?;
-    // SAFETY: both take and give numbers; about this process, neither fails.
-    let (policy, nice) = unsafe { (libc::sched_getscheduler(0), libc::getpriority(libc::PRIO_PROCESS, 0)) };
-    let nice = if policy == libc::SCHED_IDLE { LOWEST } else { nice };
-    // A kernel without such groups has no such file.
-    let _ = fs::write("/proc/self/autogroup", nice.to_string());
+    // SAFETY: takes and gives a number; about this process, it does not fail.
+    if unsafe { libc::sched_getscheduler(0) } == libc::SCHED_IDLE {
+        // A kernel without such groups has no such file.
+        let _ = fs::write("/proc/self/autogroup", LOWEST);
+    }
     Ok(())
 }
 

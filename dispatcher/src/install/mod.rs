@@ -8,7 +8,7 @@
 //! - [`docker`]: Docker's `daemon.json`
 //! - [`containerd`]: `config.toml`, for Kubernetes' runtime handlers
 //! - [`k3s`]: the template that K3s and RKE2 make containerd's configuration of
-//! - [`file`]: a file's change: shown, written, undone
+//! - [`mod@file`]: a file's change: shown, written, undone
 #![forbid(unsafe_code)]
 
 pub mod containerd;
