@@ -149,10 +149,15 @@ impl Lifecycle {
             ),
             _ => error(Code::NOT_FOUND, format!("container {}: process already finished", container.id)),
         })?;
-        if container.paused() && signal == Signal::SIGKILL as i32 {
-            // Version 1's freezer holds even who was killed.
+        if first && signal == Signal::SIGKILL as i32 {
+            // Version 1's freezer holds even who was killed. A further process waits for the others: Docker kills a health
+            // check that a pause has caught, which must not let the container go on.
             let this = Arc::clone(self);
-            to_its_end(async move { this.set_frozen(&container, false).await }).await?;
+            to_its_end(async move {
+                let _pause = container.freezing.read().await;
+                if container.paused() { this.set_frozen(&container, false).await } else { Ok(()) }
+            })
+            .await?;
         }
         Ok(())
     }
