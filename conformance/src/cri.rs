@@ -39,15 +39,11 @@ fn command<S: AsRef<str>>(words: &[S]) -> Vec<String> {
 fn load() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for (name, platform) in [(WASM_IMAGE, Platform::Wasi), (LINUX_IMAGE, Platform::Linux)] {
-            let folder = must(tempfile::tempdir());
-            let archive = folder.path().join("image.tar");
-            must(must(guests::image(lab(), name, platform)).write(&archive));
-            let platform = platform.name();
-            let words = ["images", "import", "--platform", &platform, &archive.to_string_lossy()];
+        must(guests::each_archive(lab(), |name, platform, archive| {
+            let words = ["images", "import", "--platform", &platform.name(), &archive.to_string_lossy()];
             must(run(&lab().ctr(NAMESPACE, words))).expect_code(0);
             await_true("CRI knows the image", LIMIT, || crictl(&["inspecti", name]).code == 0);
-        }
+        }));
     });
 }
 

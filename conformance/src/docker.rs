@@ -25,12 +25,9 @@ fn command<S: AsRef<str>>(words: &[S]) -> Vec<String> {
 fn load() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for (name, platform) in [(WASM_IMAGE, Platform::Wasi), (LINUX_IMAGE, Platform::Linux)] {
-            let folder = must(tempfile::tempdir());
-            let archive = folder.path().join("image.tar");
-            must(must(guests::image(lab(), name, platform)).write(&archive));
+        must(guests::each_archive(lab(), |_, _, archive| {
             docker(&["load", "--input", &archive.to_string_lossy()]).expect_code(0);
-        }
+        }));
     });
 }
 

@@ -61,6 +61,17 @@ pub fn image(lab: &Lab, name: &str, platform: Platform) -> Result<Image, ImageEr
     Ok(image)
 }
 
+/// Writes both images as archives and hands them to `with`, name, platform and path: to whatever loads them.
+pub fn each_archive(lab: &Lab, mut with: impl FnMut(&str, Platform, &Path)) -> Result<(), ImageError> {
+    for (name, platform) in [(WASM_IMAGE, Platform::Wasi), (LINUX_IMAGE, Platform::Linux)] {
+        let folder = tempfile::tempdir().map_err(|cause| ImageError::File { path: std::env::temp_dir(), cause })?;
+        let archive = folder.path().join("image.tar");
+        image(lab, name, platform)?.write(&archive)?;
+        with(name, platform, &archive);
+    }
+    Ok(())
+}
+
 /// `module` with one more custom section at its end.
 pub fn with_custom_section(module: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
     use wasm_encoder::{CustomSection, Encode};

@@ -102,6 +102,16 @@ impl Engines {
         Self { folders }
     }
 
+    /// That none is installed: where it was looked, and what to install.
+    pub fn none_installed(&self) -> String {
+        let folders: Vec<_> = self.folders().iter().map(|folder| folder.display().to_string()).collect();
+        format!(
+            "no engine is installed; looked for libmultiwasm_<engine>.so in {}: install the package multiwasm-engine-wasmtime, \
+             multiwasm-engine-wasmedge or multiwasm-engine-wasmer",
+            folders.join(", ")
+        )
+    }
+
     /// Where engines are looked for.
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders

@@ -78,6 +78,9 @@ pub(super) fn run(args: &Args) -> Ended {
     let cache = Cache::open(&config.cache)?;
     let engines = Engines::of(&config);
     let names = if args.engines.is_empty() { engines.names() } else { args.engines.clone() };
+    if names.is_empty() {
+        return Err(format!("{}: {}", subject.name, engines.none_installed()).into());
+    }
     let mut failed = false;
     for engine in names {
         let plugin = engines.open(&engine)?;

@@ -70,12 +70,7 @@ pub(super) fn run(args: &Args) -> Ended {
             eprintln!("multiwasm: {error}");
         }
         if lines.is_empty() {
-            let folders: Vec<_> = engines.folders().iter().map(|folder| folder.display().to_string()).collect();
-            eprintln!(
-                "multiwasm: no engine is installed; looked for libmultiwasm_<engine>.so in {}: install the package \
-                 multiwasm-engine-wasmtime, multiwasm-engine-wasmedge or multiwasm-engine-wasmer",
-                folders.join(", ")
-            );
+            eprintln!("multiwasm: {}", engines.none_installed());
         }
     }
     Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })

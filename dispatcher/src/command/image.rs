@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Mount, MountBuilder, Spec, UserBuilder};
 
+use super::file_and_function;
 use crate::guest::Directory;
 use crate::image::named::{self, Place};
 
@@ -46,12 +47,14 @@ pub(super) struct Extras<'a> {
     pub(super) host_network: bool,
 }
 
-/// Whether `name` is an image's: one of files, or what neither is a file nor looks like a file's path.
+/// Whether `name` is an image's: one of files, or what neither is a file nor looks like a file's path, with or without a function.
 pub(super) fn is_image(name: &Path) -> bool {
+    let (file, _) = file_and_function(name);
     let like_a_file = || {
-        name.has_root() || name.starts_with(".") || name.starts_with("..") || name.extension() == Some("wasm".as_ref())
+        let written = |text: &str| text.rsplit_once('#').map_or(text, |(file, _)| file).ends_with(".wasm");
+        file.has_root() || file.starts_with(".") || file.starts_with("..") || name.to_str().is_some_and(written)
     };
-    named::is_in_files(name) || !name.exists() && !like_a_file()
+    named::is_in_files(name) || !file.exists() && !like_a_file()
 }
 
 /// An image as a bundle, until this goes.
@@ -130,4 +133,27 @@ fn bind(directory: &Directory) -> Result<Mount, Box<dyn std::error::Error>> {
         options.push("ro".to_owned());
     }
     Ok(MountBuilder::default().destination(guest).source(source).typ("bind").options(options).build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_no_image_with_a_function_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("module");
+        fs::write(&file, "").unwrap();
+        let with_function = format!("{}#f", file.display());
+        for name in [file.to_str().unwrap(), &with_function, "app.wasm", "app.wasm#f", "./app#f", "/app", "../app"] {
+            assert!(!is_image(Path::new(name)), "{name}");
+        }
+        for name in ["hello", "me/hello:1", "ghcr.io/me/hello@sha256:0", "wasm"] {
+            assert!(is_image(Path::new(name)), "{name}");
+        }
+        fs::write(folder.path().join("oci-layout"), "").unwrap();
+        for name in [folder.path().display().to_string(), format!("{}:one", folder.path().display())] {
+            assert!(is_image(Path::new(&name)), "{name}");
+        }
+    }
 }

@@ -153,12 +153,7 @@ fn check_config(containerd: &Containerd) -> (Config, Finding) {
 fn check_engines(engines: &Engines) -> Vec<Finding> {
     let installed = engines.installed();
     if installed.is_empty() {
-        let folders: Vec<_> = engines.folders().iter().map(|folder| folder.display().to_string()).collect();
-        let found = format!(
-            "none in {}: install the package multiwasm-engine-wasmtime, multiwasm-engine-wasmedge or multiwasm-engine-wasmer",
-            folders.join(", ")
-        );
-        return vec![Finding::new(Verdict::Problem, "engines", found)];
+        return vec![Finding::new(Verdict::Problem, "engines", engines.none_installed())];
     }
     let finding = |line: Line| {
         let check = format!("engine {}", line.name);
