@@ -10,8 +10,8 @@ CARGO_TARGET_DIR ?= $(MULTIWASM_BUILD)/target
 export MULTIWASM_BUILD CARGO_TARGET_DIR
 
 PREFIX ?= /usr/local
-# How what is installed is compiled: `dist` takes minutes longer than `release` and makes containers weigh a third less
-# (docs/performance.md). Tests and tools are `release` in any case.
+# How what is installed is compiled: `dist` takes a quarter of an hour longer than `release` and makes containers weigh a third
+# less (docs/performance.md). Tools are `release` in any case.
 PROFILE ?= dist
 SUITES ?= bookworm trixie forky
 # The lab of `demo`, `bench` and the wasi-testsuite.
@@ -29,8 +29,8 @@ in_lab = $(in_lab_plain) $(cargo) --offline
 # One profile and one selection for all: cargo unites the features of what is selected, and engines take minutes to
 # compile, so that each selection of its own would compile them again.
 all := --release --workspace
-shipped := $(if $(filter release,$(PROFILE)),$(all),--profile $(PROFILE) --package multiwasm $(engines:%=--package multiwasm-%))
-built := $(CARGO_TARGET_DIR)/$(PROFILE)
+shipped = $(if $(filter release,$(PROFILE)),$(all),--profile $(PROFILE) --package multiwasm $(engines:%=--package multiwasm-%))
+built = $(CARGO_TARGET_DIR)/$(PROFILE)
 conformance := $(CARGO_TARGET_DIR)/release/multiwasm-conformance
 bench := $(CARGO_TARGET_DIR)/release/multiwasm-bench
 reports := $(MULTIWASM_BUILD)/reports
@@ -50,6 +50,9 @@ crictl = $(wildcard $(or $(MULTIWASM_CRI_TOOLS),$(MULTIWASM_BUILD)/cri-tools)/cr
 with_pods = $(if $(crictl),$(filter-out bookworm,$(1)))
 conformance_tests = test $(all) --features multiwasm-conformance/lab $(addprefix --test ,$(filter-out \
 	$(if $(filter $(1),$(without_docker)),docker examples) $(if $(call with_pods,$(1)),,cri cri_faults),$(patsubst conformance/tests/%.rs,%,$(wildcard conformance/tests/*.rs))))
+
+# Tests do not wait for it. `make bench` and `make test-packages` are of what is installed.
+test test-unit $(SUITES:%=test-%) conformance prove chaos critest: PROFILE = release
 
 .PHONY: help
 help: ## list the targets
@@ -168,10 +171,11 @@ install: ## install what `make build` built (DESTDIR, PREFIX)
 
 .PHONY: stage
 stage: build ## install for the labs
-	$(MAKE) --no-print-directory install DESTDIR=$(MULTIWASM_BUILD)/stage PREFIX=/usr
+	$(MAKE) --no-print-directory install PROFILE=$(PROFILE) DESTDIR=$(MULTIWASM_BUILD)/stage PREFIX=/usr
 
 .PHONY: package
-package: stage ## deb, rpm and tarball, with their sizes
+package: ## deb, rpm and tarball, with their sizes
+	$(MAKE) --no-print-directory stage
 	scripts/make-packages
 
 .PHONY: test-packages
