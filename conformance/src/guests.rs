@@ -42,7 +42,7 @@ pub mod bad {
 
 /// The guests as an image of `name` for `platform`.
 pub fn image(lab: &Lab, name: &str, platform: Platform) -> Result<Image, ImageError> {
-    let start = if platform == Platform::Wasi { "/probe.wasm" } else { "/probe" };
+    let start = if platform == Platform::Linux { "/probe" } else { "/probe.wasm" };
     let probe = read("probe.wasm");
     let mut image = Image::new(name, platform)
         .folder("/data")

@@ -1,12 +1,14 @@
-//! Writes an OCI image archive that `ctr image import` and `docker load` take: one layer, made of given files.
+//! Writes an OCI image archive that `ctr image import` and `docker load` take: one layer, made of given files, for one platform
+//! or for several.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::{
     Arch, ConfigBuilder, Descriptor, DescriptorBuilder, Digest, History, ImageConfiguration, ImageConfigurationBuilder,
-    ImageIndexBuilder, ImageManifestBuilder, MediaType, Os, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
+    ImageIndex, ImageIndexBuilder, ImageManifestBuilder, MediaType, Os, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -31,11 +33,15 @@ pub enum ImageError {
     },
 }
 
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 /// What an image runs on, as its configuration says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Platform {
     /// `wasi/wasm`.
     Wasi,
+    /// `wasi/wasm32`, as Docker's first announcement said it.
+    Wasi32,
     /// `linux` and the machine's own architecture.
     Linux,
 }
@@ -50,16 +56,26 @@ impl Platform {
     fn parts(self) -> (Os, Arch) {
         match self {
             Self::Wasi => (Os::Other("wasi".into()), Arch::Wasm),
+            Self::Wasi32 => (Os::Other("wasi".into()), Arch::Other("wasm32".into())),
             Self::Linux => (Os::Linux, Arch::default()),
         }
     }
+}
+
+/// What an image's name leads to.
+#[derive(Debug)]
+enum Kind {
+    /// The manifest itself.
+    Manifest(Platform),
+    /// An index, as buildx makes it: a manifest for each platform, and an attestation beside each.
+    Index(Vec<Platform>),
 }
 
 /// An image to be.
 #[derive(Debug)]
 pub struct Image {
     name: String,
-    platform: Platform,
+    kind: Kind,
     files: Vec<(String, u32, Vec<u8>)>,
     folders: Vec<String>,
     entrypoint: Vec<String>,
@@ -70,7 +86,13 @@ impl Image {
     /// An empty image; `name` is complete, with registry and tag.
     pub fn new(name: &str, platform: Platform) -> Self {
         let (files, folders, entrypoint, cmd) = Default::default();
-        Self { name: name.into(), platform, files, folders, entrypoint, cmd }
+        Self { name: name.into(), kind: Kind::Manifest(platform), files, folders, entrypoint, cmd }
+    }
+
+    /// Makes it an index: the same files for each of these platforms, each with an attestation as buildx adds it.
+    pub fn index(mut self, platforms: &[Platform]) -> Self {
+        self.kind = Kind::Index(platforms.into());
+        self
     }
 
     /// Adds `content` at the absolute path `to` with these permissions.
@@ -115,34 +137,40 @@ impl Image {
         self.write_to(file).map_err(|cause| ImageError::Parts { name: self.name.clone(), cause })
     }
 
-    fn write_to(&self, file: File) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn write_to(&self, file: File) -> Result<(), Failure> {
         let mut archive = Archive(tar::Builder::new(file));
         let layer = self.layer()?;
-        let config = self.config(&layer)?;
-        let layer = archive.blob(MediaType::ImageLayer, &layer)?;
-        let config = archive.blob(MediaType::ImageConfig, config.to_string()?.as_bytes())?;
-        let manifest = ImageManifestBuilder::default()
-            .schema_version(SCHEMA_VERSION)
-            .media_type(MediaType::ImageManifest)
-            .config(config)
-            .layers([layer])
-            .build()?;
-        let mut manifest = archive.blob(MediaType::ImageManifest, manifest.to_string()?.as_bytes())?;
-        let (os, arch) = self.platform.parts();
-        manifest.set_platform(Some(PlatformBuilder::default().os(os).architecture(arch).build()?));
+        let mut root = match &self.kind {
+            Kind::Manifest(platform) => self.manifest(*platform, &layer, &mut archive)?,
+            Kind::Index(platforms) => {
+                let mut manifests = Vec::new();
+                for platform in platforms {
+                    let manifest = self.manifest(*platform, &layer, &mut archive)?;
+                    let attestation = attestation(&manifest, &mut archive)?;
+                    manifests.extend([manifest, attestation]);
+                }
+                archive.blob(MediaType::ImageIndex, index(manifests)?.to_string()?.as_bytes())?
+            }
+        };
         // containerd and Docker take the name from the first, everyone else the tag from the second.
         let tag = self.name.rsplit(':').next().unwrap_or("latest");
         let names = [("io.containerd.image.name", self.name.as_str()), ("org.opencontainers.image.ref.name", tag)];
-        manifest.set_annotations(Some(names.map(|(key, value)| (key.to_owned(), value.to_owned())).into()));
-        let index = ImageIndexBuilder::default()
-            .schema_version(SCHEMA_VERSION)
-            .media_type(MediaType::ImageIndex)
-            .manifests([manifest])
-            .build()?;
-        archive.append("index.json", 0o644, index.to_string()?.as_bytes())?;
+        root.set_annotations(Some(annotations(names)));
+        archive.append("index.json", 0o644, index(vec![root])?.to_string()?.as_bytes())?;
         archive.append("oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         archive.0.into_inner()?.flush()?;
         Ok(())
+    }
+
+    /// Appends the image for one platform.
+    fn manifest(&self, platform: Platform, layer: &[u8], archive: &mut Archive<File>) -> Result<Descriptor, Failure> {
+        let config = self.config(platform, layer)?;
+        let layer = archive.blob(MediaType::ImageLayer, layer)?;
+        let config = archive.blob(MediaType::ImageConfig, config.to_string()?.as_bytes())?;
+        let mut manifest = archive.manifest(config, layer)?;
+        let (os, arch) = platform.parts();
+        manifest.set_platform(Some(PlatformBuilder::default().os(os).architecture(arch).build()?));
+        Ok(manifest)
     }
 
     fn layer(&self) -> io::Result<Vec<u8>> {
@@ -157,8 +185,8 @@ impl Image {
         layer.0.into_inner()
     }
 
-    fn config(&self, layer: &[u8]) -> oci_spec::Result<ImageConfiguration> {
-        let (os, arch) = self.platform.parts();
+    fn config(&self, platform: Platform, layer: &[u8]) -> oci_spec::Result<ImageConfiguration> {
+        let (os, arch) = platform.parts();
         let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         let run = ConfigBuilder::default()
             .entrypoint(self.entrypoint.clone())
@@ -176,6 +204,31 @@ impl Image {
     }
 }
 
+/// What buildx says of a manifest, in a manifest of its own for no platform at all
+/// (docs.docker.com/build/metadata/attestations/attestation-storage).
+fn attestation(of: &Descriptor, archive: &mut Archive<File>) -> Result<Descriptor, Failure> {
+    let statement = archive.blob(MediaType::Other("application/vnd.in-toto+json".into()), b"{}")?;
+    let config = r#"{"architecture":"unknown","os":"unknown","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let config = archive.blob(MediaType::ImageConfig, config.as_bytes())?;
+    let mut manifest = archive.manifest(config, statement)?;
+    let unknown = || "unknown".to_owned();
+    let platform = PlatformBuilder::default().os(Os::Other(unknown())).architecture(Arch::Other(unknown())).build()?;
+    manifest.set_platform(Some(platform));
+    let digest = of.digest().to_string();
+    let pairs = [("vnd.docker.reference.type", "attestation-manifest"), ("vnd.docker.reference.digest", &digest)];
+    manifest.set_annotations(Some(annotations(pairs)));
+    Ok(manifest)
+}
+
+fn index(manifests: Vec<Descriptor>) -> oci_spec::Result<ImageIndex> {
+    let index = ImageIndexBuilder::default().schema_version(SCHEMA_VERSION).media_type(MediaType::ImageIndex);
+    index.manifests(manifests).build()
+}
+
+fn annotations<const N: usize>(pairs: [(&str, &str); N]) -> HashMap<String, String> {
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
 /// A tar archive whose entries say nothing of who made them or when.
 struct Archive<W: Write>(tar::Builder<W>);
 
@@ -186,15 +239,22 @@ impl<W: Write> Archive<W> {
     }
 
     /// Appends a blob under its digest.
-    fn blob(
-        &mut self,
-        kind: MediaType,
-        content: &[u8],
-    ) -> Result<Descriptor, Box<dyn std::error::Error + Send + Sync>> {
+    fn blob(&mut self, kind: MediaType, content: &[u8]) -> Result<Descriptor, Failure> {
         let digest = sha256(content);
         self.append(&format!("blobs/sha256/{digest}"), 0o644, content)?;
         let digest: Digest = format!("sha256:{digest}").parse()?;
         Ok(DescriptorBuilder::default().media_type(kind).size(content.len() as u64).digest(digest).build()?)
+    }
+
+    /// Appends the manifest of one layer.
+    fn manifest(&mut self, config: Descriptor, layer: Descriptor) -> Result<Descriptor, Failure> {
+        let manifest = ImageManifestBuilder::default()
+            .schema_version(SCHEMA_VERSION)
+            .media_type(MediaType::ImageManifest)
+            .config(config)
+            .layers([layer])
+            .build()?;
+        self.blob(MediaType::ImageManifest, manifest.to_string()?.as_bytes())
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Lab {
     pub crictl: Option<PathBuf>,
     /// A static busybox.
     pub busybox: PathBuf,
+    /// A registry of images.
+    pub registry: PathBuf,
     /// Where the engines lie that the shim loads.
     pub engines: PathBuf,
     /// `scripts/lab`.
@@ -66,6 +68,7 @@ impl Lab {
             docker: Some(path("MULTIWASM_LAB_DOCKER")?).filter(|path| path != Path::new("")),
             crictl: Some(path("MULTIWASM_LAB_CRICTL")?).filter(|path| path != Path::new("")),
             busybox: path("MULTIWASM_LAB_BUSYBOX")?,
+            registry: path("MULTIWASM_LAB_REGISTRY")?,
             engines: path("MULTIWASM_LAB_ENGINES")?,
             script: path("MULTIWASM_LAB_SCRIPT")?,
             cache,

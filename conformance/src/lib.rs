@@ -44,6 +44,7 @@ pub mod image;
 pub mod lab;
 pub mod leaks;
 pub mod prove;
+pub mod registry;
 pub mod report;
 pub mod runner;
 pub mod targets;

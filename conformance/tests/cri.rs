@@ -9,6 +9,7 @@ use multiwasm_conformance::command::{Input, LIMIT};
 use multiwasm_conformance::cri::{Pod, Running, crictl};
 use multiwasm_conformance::ctr::{await_true, lab};
 use multiwasm_conformance::guests::{LINUX_IMAGE, WASM_IMAGE, bad};
+use multiwasm_conformance::registry::Registry;
 use multiwasm_conformance::targets::{ENGINE_ANNOTATION, Target};
 use multiwasm_conformance::{each_engine, each_of, each_target};
 
@@ -368,4 +369,21 @@ fn an_engine_that_is_not_there_is_named() {
     let guest = pod.container(Target::Wasmtime).annotation(ENGINE_ANNOTATION, "nowhere");
     let (_, started) = guest.try_start();
     started.expect_code(1).expect_err(&["nowhere", ENGINE_ANNOTATION]);
+}
+
+/// The table of docs/kubernetes.md. CRI asks for the machine's own platform, whatever the handler.
+#[test]
+fn a_pull_takes_what_there_is_for_this_machine() {
+    let registry = Registry::start();
+    let pod = Pod::of_handler("multiwasm").run();
+    for (name, _) in registry.images() {
+        let pulled = crictl(&["pull", &name]);
+        if name.contains("/index:") {
+            pulled.expect_code(1).expect_err(&["no match for platform in manifest"]);
+            continue;
+        }
+        pulled.expect_code(0);
+        let guest = pod.container(Target::Wasmtime).image(&name).probe(["hello", "then", "sleep", "3600"]);
+        guest.start().await_log("sleeping");
+    }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use multiwasm_conformance::command::{Input, LIMIT};
 use multiwasm_conformance::ctr::await_true;
 use multiwasm_conformance::docker::{Container, Detached, docker};
+use multiwasm_conformance::registry::Registry;
 use multiwasm_conformance::targets::Target;
 use multiwasm_conformance::{each_engine, each_of, each_target};
 use terminal::Terminal;
@@ -356,3 +357,16 @@ each_target!(files_are_copied_in_and_out, |target| {
     docker(&["cp", &inside, &taken.display().to_string()]).expect_code(0);
     assert_eq!(fs::read_to_string(&taken).unwrap(), "by hand");
 });
+
+#[test]
+fn an_image_that_was_pulled_runs() {
+    let registry = Registry::start();
+    for (name, platform) in registry.images() {
+        let platform = format!("--platform={}", platform.name());
+        docker(&["pull", &platform, &name]).expect_code(0);
+        let said =
+            docker(&["run", "--rm", "--runtime=io.containerd.multiwasm.v1", &platform, &name, "/probe.wasm", "hello"]);
+        docker(&["rmi", &name]).expect_code(0);
+        said.expect_code(0).expect_out("hello from a guest\n");
+    }
+}

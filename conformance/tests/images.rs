@@ -1,4 +1,5 @@
-//! Images by name, without a container of containerd's: `multiwasm run IMAGE` and `multiwasm compile IMAGE`.
+//! Images by name: pulled from a registry, and without a container of containerd's, `multiwasm run IMAGE` and `multiwasm compile
+//! IMAGE`.
 
 #[cfg(test)]
 mod layout;
@@ -11,6 +12,7 @@ use multiwasm_conformance::command::Output;
 use multiwasm_conformance::ctr::{Container, ctr};
 use multiwasm_conformance::each_engine;
 use multiwasm_conformance::guests::{self, WASM_IMAGE};
+use multiwasm_conformance::registry::Registry;
 
 each_engine!(an_image_of_containerd_runs_without_a_container, |target| {
     let cache = tempfile::tempdir().unwrap();
@@ -142,4 +144,15 @@ fn what_is_wrong_with_an_image_is_said_and_nothing_is_left() {
     said(&["compile", &layout.path()], &["script"]);
     let left: Vec<_> = fs::read_dir(cache.path().join("temporary")).unwrap().flatten().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn an_image_that_was_pulled_runs() {
+    let registry = Registry::start();
+    for (name, platform) in registry.images() {
+        ctr(&["images", "pull", "--plain-http", "--platform", &platform.name(), &name]).expect_code(0);
+        let said = Container::auto().image(&name, platform).probe(["hello"]).run();
+        said.expect_code(0).expect_out("hello from a guest\n");
+        ctr(&["images", "rm", &name]).expect_code(0);
+    }
 }
