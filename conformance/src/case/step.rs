@@ -102,6 +102,8 @@ pub enum Act {
     },
     /// Waits until there is more standard output than now.
     AwaitMore {},
+    /// Waits until nobody holds the streams open any more.
+    AwaitClosed {},
     /// Asks for its processes.
     Pids {
         /// How many there must be.
@@ -218,6 +220,7 @@ impl Step {
             Act::AwaitStats { .. } => "await-stats",
             Act::Still { .. } => "still",
             Act::AwaitMore {} => "await-more",
+            Act::AwaitClosed {} => "await-closed",
             Act::Pids { .. } => "pids",
             Act::WriteStdin { .. } => "write-stdin",
             Act::CloseStdin {} => "close-stdin",

@@ -105,6 +105,12 @@ impl Container {
                 tokio::time::sleep(Duration::from_millis(*ms)).await;
                 same("bytes of output and processor time", &before, &self.activity().await?)?;
             }
+            Act::AwaitClosed {} => {
+                let pipes = self.pipes(exec)?;
+                for stream in [Arc::clone(&pipes.stdout), Arc::clone(&pipes.stderr)] {
+                    stream.until(|_| false).await;
+                }
+            }
             Act::AwaitMore {} => {
                 let stdout = self.stream("", |pipes| &pipes.stdout);
                 let before = stdout.bytes().len();

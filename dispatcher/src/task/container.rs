@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use containerd_shim::api::Status;
+use libc::c_int;
 
 use super::process::Process;
 use super::stats::MemoryCgroup;
@@ -45,6 +46,15 @@ impl Container {
 
     pub(super) fn pid(&self) -> u32 {
         self.init.pid()
+    }
+
+    /// Sends `signal` to all in the container but its first process, those too that nobody has added.
+    pub(super) fn signal_others(&self, signal: c_int) {
+        let pids = self.memory.as_ref().map(MemoryCgroup::processes).unwrap_or_default();
+        for pid in pids.into_iter().filter(|pid| *pid != self.pid()) {
+            // SAFETY: kill(2) takes any numbers; one that has ended meanwhile is no harm.
+            unsafe { libc::kill(pid.cast_signed(), signal) };
+        }
     }
 
     fn execs(&self) -> MutexGuard<'_, HashMap<String, Arc<Process>>> {

@@ -16,7 +16,6 @@ use super::exits::Exit;
 use super::lifecycle::{Lifecycle, last_output, open_stdio, to_its_end};
 use super::process::{Paths, Process};
 use super::service::{error, failed};
-use super::stats::MemoryCgroup;
 use crate::spawner::{Exec, FailureKind, SpawnerError, Work};
 
 /// What a shell says of a command that it does not find, and of one that it can't run.
@@ -136,11 +135,7 @@ impl Lifecycle {
         }
         if all && process.lives() {
             // The first process last: with it goes its pid namespace, and the rest need no signal any more.
-            let pids = container.memory.as_ref().map(MemoryCgroup::processes).unwrap_or_default();
-            for pid in pids.into_iter().filter(|pid| *pid != container.pid()) {
-                // SAFETY: kill(2) takes any numbers; one that has ended meanwhile is no harm.
-                unsafe { libc::kill(pid as i32, signal) };
-            }
+            container.signal_others(signal);
         }
         process.signal(signal).map_err(|errno| match errno {
             nix::Error::EINVAL => error(

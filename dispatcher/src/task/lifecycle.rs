@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use containerd_shim::api::CreateTaskRequest;
 use containerd_shim::protos::events::task::{TaskCreate, TaskDelete, TaskExit, TaskOOM, TaskStart};
+use nix::sys::signal::Signal;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 use ttrpc::{Code, Result};
@@ -213,7 +214,7 @@ impl Lifecycle {
             this.exits.forget(process.pid() as i32);
             if Arc::ptr_eq(&process, &container.init) {
                 container.set_paused(false);
-                end_execs(&container).await;
+                end_others(&container).await;
             }
             if container.memory_ran_out() && !fault::is(Fault::OomEvent) {
                 let container_id = container.id.clone();
@@ -349,15 +350,17 @@ pub(super) async fn last_output(process: &Process) {
     }
 }
 
-/// Ends what Exec has started in a container whose first process has ended, and waits until that was told. With a pid
-/// namespace of the container's own the kernel has ended them already. One whose start is under way ends by itself.
-async fn end_execs(container: &Container) {
+/// Ends what is left in a container whose first process has ended, and waits until that was told of what Exec has started.
+/// With a pid namespace of the container's own the kernel has ended all already; in a pod's, or the machine's, children would
+/// live on and hold the output open. One whose start is under way ends by itself.
+async fn end_others(container: &Container) {
     let idle = |process: &Arc<Process>| process.step.try_lock().is_ok() && process.started();
     let running: Vec<_> = container.all_execs().into_iter().filter(idle).collect();
     for process in &running {
         // Gone already is as good.
         let _ = process.kill();
     }
+    container.signal_others(Signal::SIGKILL as i32);
     for process in running {
         process.settled().await;
     }
