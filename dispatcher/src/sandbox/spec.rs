@@ -27,7 +27,18 @@ pub(super) fn read(bundle: &Path) -> Result<Spec, SandboxError> {
         let reason = format!("its root file system {}: {}", rootfs.display(), crate::causes::chain(&error));
         SandboxError::Spec { path: path.clone(), reason }
     })?;
+    settle_propagation(&mut spec);
     Ok(spec)
+}
+
+/// Kubernetes says `rshared` and `rslave`, as mount(8) does; the specification has the words without the r alone, for the same
+/// (config-linux.md, "Rootfs Mount Propagation"), and libcontainer knows no others.
+fn settle_propagation(spec: &mut Spec) {
+    let Some(linux) = spec.linux_mut() else { return };
+    let settled = linux.rootfs_propagation().as_deref().and_then(|given| given.strip_prefix('r')).map(str::to_owned);
+    if settled.is_some() {
+        linux.set_rootfs_propagation(settled);
+    }
 }
 
 /// Whether the specification and who asks mean the same about a terminal.
