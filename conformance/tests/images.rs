@@ -156,3 +156,22 @@ fn an_image_that_was_pulled_runs() {
         ctr(&["images", "rm", &name]).expect_code(0);
     }
 }
+
+#[test]
+fn an_image_is_inspected_by_its_entrypoint() {
+    let (layout, cache) = (Layout::new(), tempfile::tempdir().unwrap());
+    layout.image(layout.config(""), vec![layout.probe()]);
+    let said = multiwasm(cache.path(), &["inspect", &layout.path()]);
+    let shown = said.expect_code(0).out();
+    assert!(shown.contains(&format!("/probe.wasm of {}\n", layout.path())) && shown.contains("auto takes"), "{said}");
+}
+
+#[test]
+fn what_a_killed_run_has_left_goes_with_the_next() {
+    let (layout, cache) = (Layout::new(), tempfile::tempdir().unwrap());
+    layout.image(layout.config(""), vec![layout.probe()]);
+    let left = cache.path().join("temporary/multiwasm-image-left");
+    fs::create_dir_all(left.join("rootfs")).unwrap();
+    multiwasm(cache.path(), &["run", &layout.path(), "--", "/probe.wasm", "hello"]).expect_code(0);
+    assert!(!left.exists());
+}

@@ -1,6 +1,5 @@
 //! `multiwasm compile`: a module, or an image's, into the cache, so that its first container starts like the next ones.
 
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,12 +8,12 @@ use std::time::Instant;
 use multiwasm_engine::{Capabilities, Settings, Source, SourceForm};
 
 use super::Ended;
-use super::image::{self, Bundle, Extras};
+use super::image;
+use super::subject::Subject;
 use crate::artifact::{self, Cache};
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::module::{Kind, Module};
-use crate::rootfs::{Content, Entry, EntryError};
 
 /// Compile a module, or that of an image, into the cache, on each engine that can
 ///
@@ -35,43 +34,15 @@ pub(super) struct Args {
 #[derive(Debug, thiserror::Error)]
 enum CompileCommandError {
     #[error("{path}: {source}")]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{path}: {source}")]
     Module { path: PathBuf, source: crate::module::ModuleError },
-    #[error("{image}: {source}")]
-    Entry { image: PathBuf, source: EntryError },
     #[error("{file}: {engine} runs no compiled {what}", file = file.display())]
     Never { file: PathBuf, engine: String, what: &'static str },
-}
-
-/// The module that is meant, and its image's files until this goes.
-struct Subject {
-    name: String,
-    content: Content,
-    _bundle: Option<Bundle>,
-}
-
-impl Subject {
-    fn find(args: &Args) -> Result<Self, Box<dyn std::error::Error>> {
-        let path = || args.file.clone();
-        let name = args.file.display().to_string();
-        if !image::is_image(&args.file) {
-            let bytes =
-                fs::read(&args.file).map_err(|source| CompileCommandError::Unreadable { path: path(), source })?;
-            return Ok(Self { name, content: Content::Copied(bytes), _bundle: None });
-        }
-        let bundle = Bundle::new(&name, &args.from, &Extras::default())?;
-        let of_image = |source| CompileCommandError::Entry { image: path(), source };
-        let entry = Entry::find(bundle.path(), &bundle.rootfs(), &bundle.spec).map_err(of_image)?;
-        let content = entry.map().map_err(of_image)?;
-        Ok(Self { name: format!("{} of {name}", entry.path), content, _bundle: Some(bundle) })
-    }
 }
 
 /// Ends with 1 if an engine can't compile it, or if one was asked for that never does.
 pub(super) fn run(args: &Args) -> Ended {
     let config = Config::load(None)?;
-    let subject = Subject::find(args)?;
+    let subject = Subject::find(&args.file, &args.from)?;
     let module = |source| CompileCommandError::Module { path: subject.name.clone().into(), source };
     let facts = Module::read(&subject.content).map_err(module)?;
     let component = facts.kind == Kind::Component;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, MountBuilder, Spec, UserBuilder};
 
 use super::file_and_function;
+use super::scratch::Scratch;
 use crate::guest::Directory;
 use crate::image::named::{self, Place};
 
@@ -59,7 +60,7 @@ pub(super) fn is_image(name: &Path) -> bool {
 
 /// An image as a bundle, until this goes.
 pub(super) struct Bundle {
-    folder: tempfile::TempDir,
+    folder: Scratch,
     /// Its specification.
     pub(super) spec: Spec,
 }
@@ -71,7 +72,7 @@ impl Bundle {
             let missing = if named::is_in_files(Path::new(name)) { "" } else { "there is no such file, and " };
             return Err(format!("{name}: {missing}images are unpacked and run in containers, which takes root").into());
         }
-        let folder = tempfile::Builder::new().prefix("multiwasm-image-").tempdir()?;
+        let folder = Scratch::new()?;
         let rootfs = folder.path().join("rootfs");
         fs::create_dir(&rootfs)?;
         // As the root of any system, whatever this process's mask is.

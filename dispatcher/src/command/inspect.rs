@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{Ended, file_and_function, print_json};
+use super::subject::Subject;
+use super::{Ended, image, print_json};
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::module::{EntryKind, Export, FIRST_BYTES, Facts, Import, Module};
@@ -18,8 +18,12 @@ use crate::selection::{Inputs, select};
 /// Show what a module is, what it imports, and which engine `auto` takes for it and why
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A WebAssembly module or component; `FILE#FUNCTION` to see whether that function can be called
+    /// A WebAssembly module or component, `FILE#FUNCTION` to see whether that function can be called; or the name or path of
+    /// an image, to see what its entrypoint is
+    #[arg(value_name = "FILE|IMAGE")]
     file: PathBuf,
+    #[command(flatten)]
+    from: image::From,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
@@ -27,8 +31,6 @@ pub(super) struct Args {
 
 #[derive(Debug, thiserror::Error)]
 enum InspectError {
-    #[error("{path}: {reason}")]
-    Unreadable { path: PathBuf, reason: io::Error },
     #[error("{path}: {reason}")]
     Torn { path: PathBuf, reason: crate::module::ModuleError },
     #[error("{path}: in text format, which engines do not read: wat2wasm {path} makes a binary of it")]
@@ -58,15 +60,15 @@ struct Report {
 
 /// Ends with 1 if the file is none that would be run.
 pub(super) fn run(args: &Args) -> Ended {
-    let (path, function) = file_and_function(&args.file);
-    let bytes = fs::read(&path).map_err(|reason| InspectError::Unreadable { path: path.clone(), reason })?;
-    let report = match EntryKind::of_file(&path, &bytes[..bytes.len().min(FIRST_BYTES)]) {
+    let Subject { name, path, function, content, .. } = &Subject::find(&args.file, &args.from)?;
+    let (file, function) = (PathBuf::from(name), function.clone());
+    let report = match EntryKind::of_file(path, &content[..content.len().min(FIRST_BYTES)]) {
         EntryKind::Wasm => {
-            let facts = Module::read(&bytes).map_err(|reason| InspectError::Torn { path: path.clone(), reason })?;
-            of_module(path, function, bytes.len(), facts)?
+            let facts = Module::read(content).map_err(|reason| InspectError::Torn { path: file.clone(), reason })?;
+            of_module(file, function, content.len(), facts)?
         }
-        EntryKind::WasmText => return Err(InspectError::Text { path }.into()),
-        kind => of_other(path, function, bytes.len(), kind),
+        EntryKind::WasmText => return Err(InspectError::Text { path: file }.into()),
+        kind => of_other(file, function, content.len(), kind),
     };
     if args.json {
         print_json(&report)?;

@@ -14,6 +14,8 @@ mod image;
 mod inspect;
 mod install;
 mod run;
+mod scratch;
+mod subject;
 
 use std::error::Error;
 use std::io::{self, Write};
