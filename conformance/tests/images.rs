@@ -172,6 +172,6 @@ fn what_a_killed_run_has_left_goes_with_the_next() {
     layout.image(layout.config(""), vec![layout.probe()]);
     let left = cache.path().join("temporary/multiwasm-image-left");
     fs::create_dir_all(left.join("rootfs")).unwrap();
-    multiwasm(cache.path(), &["run", &layout.path(), "--", "/probe.wasm", "hello"]).expect_code(0);
+    multiwasm(cache.path(), &["run", &layout.path(), "--", "hello"]).expect_code(0);
     assert!(!left.exists());
 }
