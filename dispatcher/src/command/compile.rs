@@ -1,6 +1,6 @@
 //! `multiwasm compile`: a module, or an image's, into the cache, so that its first container starts like the next ones.
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -61,17 +61,21 @@ pub(super) fn run(args: &Args) -> Ended {
             if !args.engines.is_empty() {
                 return Err(CompileCommandError::Never { file: args.file.clone(), engine, what }.into());
             }
-            writeln!(std::io::stdout(), "{engine}: runs no compiled {what}")?;
+            writeln!(io::stdout(), "{engine}: runs no compiled {what}")?;
             continue;
         }
         let started = plugin.start(&Settings { optimize: config.options.optimize })?;
         let form = SourceForm::Bytes(&subject.content);
         let source = Source { name: &subject.name, form, component, function: None };
         let began = Instant::now();
+        // An optimising compiler may need minutes for a large module.
+        if io::stderr().is_terminal() {
+            eprintln!("{engine}: compiling {} …", subject.name);
+        }
         match artifact::obtain(&started, &source, None, Some(&cache), &config.compile) {
             Ok(made) => {
                 let took = began.elapsed().as_secs_f64();
-                writeln!(std::io::stdout(), "{engine}: {} ({took:.1} s)", made.path().display())?;
+                writeln!(io::stdout(), "{engine}: {} ({took:.1} s)", made.path().display())?;
             }
             Err(error) => {
                 failed = true;

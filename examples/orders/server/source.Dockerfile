@@ -10,9 +10,5 @@ RUN cargo build --release --locked
 
 FROM scratch
 COPY --from=build /src/target/wasm32-wasip1/release/orders.wasm /orders.wasm
-# Looking a host name up asks for the service "http" with it, and WasmEdge has the C library look for that here.
-COPY <<services /etc/services
-http 80/tcp
-services
 EXPOSE 8080
 ENTRYPOINT ["/orders.wasm"]
