@@ -9,7 +9,7 @@ use multiwasm_conformance::lab::Lab;
 use multiwasm_conformance::targets::{ENGINE_ANNOTATION, RUNTIME, Target};
 
 use crate::BenchError;
-use crate::events::{Events, Life};
+use crate::events::{Events, Life, Until};
 use crate::stats::median;
 use crate::tables::aligned;
 
@@ -87,7 +87,7 @@ fn row(lab: &Lab, events: &Events, target: Target, by: By, versions: &[Engine]) 
     let (output, first) = start(lab, events, target, by)?;
     let mut more = Vec::new();
     for _ in 0..MORE {
-        more.push(start(lab, events, target, by)?.1.took.as_secs_f64());
+        more.push(start(lab, events, target, by)?.1.took().as_secs_f64());
     }
     let version = match target.engine() {
         Some(engine) => versions.iter().find(|found| found.name == engine).map_or("", |found| found.version.as_str()),
@@ -99,7 +99,7 @@ fn row(lab: &Lab, events: &Events, target: Target, by: By, versions: &[Engine]) 
         (if by == By::Ctr { "ctr run" } else { "docker run" }).to_owned(),
         first.code.to_string(),
         output.out().lines().next().unwrap_or_default().to_owned(),
-        ms(first.took.as_secs_f64()),
+        ms(first.took().as_secs_f64()),
         ms(median(&more)),
     ])
 }
@@ -129,7 +129,7 @@ fn start(lab: &Lab, events: &Events, target: Target, by: By) -> Result<(Output, 
         By::Docker => (lab.docker(words).unwrap_or_default(), MOBY),
     };
     let output = run(&command)?.success()?;
-    let life = events.next_life(namespace)?;
+    let life = events.next_life(namespace, Until::Exit)?;
     if life.code != 0 || !output.out().starts_with("hello from") {
         return Err(BenchError::Container { container: target.to_string(), what: format!("did not greet\n{output}") });
     }

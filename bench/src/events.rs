@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use containerd_client::events::{ContainerCreate, TaskExit};
+use containerd_client::events::{ContainerCreate, TaskCreate, TaskDelete, TaskExit, TaskStart};
 use containerd_client::services::v1::events_client::EventsClient;
 use containerd_client::services::v1::{PublishRequest, SubscribeRequest};
 use containerd_client::tonic::Request;
@@ -25,13 +25,37 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A subscription to all events of containerd, from [`Events::subscribe`] on.
 pub struct Events(Receiver<Envelope>);
 
-/// A container's life as its events tell it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A container's life as its events tell it: when each was sent, since 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Life {
-    /// From the container's record to the exit of its task.
-    pub took: Duration,
+    /// containerd's record of the container.
+    pub recorded: Duration,
+    /// The task was created.
+    pub created: Duration,
+    /// It was started.
+    pub started: Duration,
+    /// It ended.
+    pub exited: Duration,
+    /// It was deleted; zero unless that was waited for.
+    pub deleted: Duration,
     /// The exit code.
     pub code: u32,
+}
+
+impl Life {
+    /// From the container's record to the exit of its task.
+    pub fn took(&self) -> Duration {
+        self.exited.saturating_sub(self.recorded)
+    }
+}
+
+/// The event that a life is watched until.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// The task's exit.
+    Exit,
+    /// The task's deletion.
+    Delete,
 }
 
 impl Events {
@@ -59,27 +83,42 @@ impl Events {
         while self.0.try_recv().is_ok() {}
     }
 
-    /// The life of the next container in `namespace`; waits for its exit.
-    pub fn next_life(&self, namespace: &str) -> Result<Life, BenchError> {
-        let missing = |what: &str| BenchError::Container { container: format!("of {namespace}"), what: what.into() };
+    /// The life of the next container in `namespace`; waits for its end.
+    pub fn next_life(&self, namespace: &str, until: Until) -> Result<Life, BenchError> {
         let deadline = Instant::now() + LIMIT;
-        let mut created: Option<(String, Duration)> = None;
+        let mut life = Life::default();
+        let mut id = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let event = self.0.recv_timeout(left).map_err(|_| missing("containerd told of no exit"))?;
+            let event = self.0.recv_timeout(left).map_err(|_| BenchError::Container {
+                container: format!("of {namespace}"),
+                what: format!("containerd told not of its life until {until:?}"),
+            })?;
             if event.namespace != namespace {
                 continue;
             }
-            match (event.topic.as_str(), &created) {
-                ("/containers/create", None) => {
-                    let record: ContainerCreate = payload(&event)?;
-                    created = Some((record.id, time(&event)));
+            let Some(id) = &id else {
+                if event.topic == "/containers/create" {
+                    life.recorded = time(&event);
+                    id = Some(payload::<ContainerCreate>(&event)?.id);
                 }
-                ("/tasks/exit", Some((id, since))) => {
+                continue;
+            };
+            match event.topic.as_str() {
+                "/tasks/create" if payload::<TaskCreate>(&event)?.container_id == *id => life.created = time(&event),
+                "/tasks/start" if payload::<TaskStart>(&event)?.container_id == *id => life.started = time(&event),
+                "/tasks/exit" => {
                     let exit: TaskExit = payload(&event)?;
                     if exit.container_id == *id && exit.id == *id {
-                        return Ok(Life { took: time(&event).saturating_sub(*since), code: exit.exit_status });
+                        (life.exited, life.code) = (time(&event), exit.exit_status);
+                        if until == Until::Exit {
+                            return Ok(life);
+                        }
                     }
+                }
+                "/tasks/delete" if payload::<TaskDelete>(&event)?.container_id == *id => {
+                    life.deleted = time(&event);
+                    return Ok(life);
                 }
                 _ => {}
             }

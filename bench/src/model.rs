@@ -101,7 +101,8 @@ impl Part {
             Self::Start => {
                 "One container of a tiny guest (Wasm: a module that returns; native: a static busybox's true), by single calls \
                  of containerd's API. record: snapshot and container record; create, start: the calls of the task service; \
-                 run: from Start's answer to Wait's; delete: task, record and snapshot."
+                 run: from Start's answer to Wait's; delete: task, record and snapshot. events: between the times that containerd's \
+                 events say, whoever calls."
             }
             Self::Sizes => {
                 "Create, Start and exit of modules by size. first: nothing of this module is in any cache; again: the start \
