@@ -12,6 +12,8 @@ use multiwasm_engine::{Capabilities, Optimize};
 pub const PREFIX: &str = "io.containerd.multiwasm.";
 /// Understood from crun: an engine's name, or `wasm`.
 pub const HANDLER: &str = "run.oci.handler";
+/// Where CRI says whether a container is one of the pod's or its sandbox (containerd's internal/cri/annotations).
+const CRI_TYPE: &str = "io.kubernetes.cri.container-type";
 /// Understood from crun and others: whether an image is a Wasm image.
 pub const VARIANT: &str = "module.wasm.image/variant";
 
@@ -276,9 +278,13 @@ impl Annotations {
         base: &Options,
     ) -> Result<Self, OptionError> {
         let mut read = Self { options: Options { engine: None, ..base.clone() }, ..Self::default() };
+        let mut sandbox = false;
         for (key, value) in annotations {
             read.read_one(key, value)?;
+            sandbox |= key == CRI_TYPE && value == "sandbox";
         }
+        // A pod's annotations are its sandbox's too, and that is native.
+        read.wasm &= !sandbox;
         Ok(read)
     }
 
@@ -452,6 +458,8 @@ mod tests {
         let wasm = read(&[("run.oci.handler", "wasm")]).unwrap();
         assert_eq!((wasm.handler, wasm.wasm), (None, true));
         assert!(read(&[("module.wasm.image/variant", "compat")]).unwrap().wasm);
+        let cri = |kind| read(&[("run.oci.handler", "wasm"), ("io.kubernetes.cri.container-type", kind)]).unwrap().wasm;
+        assert!(cri("container") && !cri("sandbox"));
         assert!(!read(&[("module.wasm.image/variant", "compat-smart")]).unwrap().wasm);
         assert!(read(&[("module.wasm.image/variant", "smart")]).is_err());
         assert!(read(&[("run.oci.handler", "auto")]).is_err());

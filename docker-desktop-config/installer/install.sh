@@ -119,8 +119,12 @@ install() {
 }
 
 uninstall() {
-    [ -e "$host$list" ] || die "$list is not on this host: nothing was installed below $prefix by this script"
-    tell uninstall "$@"
+    # It may be done again, after a restart of the node for one.
+    [ -e "$host$list" ] || { echo "$list is not on this host: nothing that this script has installed is below $prefix"; return; }
+    # Where it was put, whatever SHIM_FOLDER says now.
+    programs=$(grep '/multiwasm$' "$host$list" | grep -v "^$prefix/lib/" | head -n 1)
+    programs=${programs%/multiwasm}
+    [ ! -x "$host$programs/multiwasm" ] || tell uninstall "$@"
     while read -r path; do remove "$path"; done <"$host$list"
     remove "$list"
     find "$host$prefix/lib/multiwasm" -depth -type d -exec rmdir {} \; 2>/dev/null || true

@@ -54,7 +54,16 @@ pub(super) fn run(args: &Args) -> Ended {
     }
     let mut failed = false;
     for engine in names {
-        let plugin = engines.open(&engine)?;
+        let plugin = match engines.open(&engine) {
+            Ok(plugin) => plugin,
+            // One that was not asked for does not stop the others.
+            Err(error) if args.engines.is_empty() => {
+                failed = true;
+                eprintln!("multiwasm: {error}");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let can = plugin.description().capabilities;
         if !can.has(Capabilities::AOT) || component && !can.has(Capabilities::COMPONENTS) {
             let what = if component { "components" } else { "modules" };

@@ -111,7 +111,7 @@ fn of_module(
     let name = file.display().to_string();
     let inputs = Inputs { file: &name, order: &config.order, ..Inputs::default() };
     let choice = select(&inputs, Some(&facts), &engines.names(), |name| engines.capabilities(name));
-    let lacks = function.as_deref().and_then(|function| facts.lacks(Some(function)));
+    let lacks = facts.lacks(function.as_deref());
     let (engine, reason) = match (choice, lacks) {
         (Ok(_), Some(lacks)) => (None, format!("the {} {lacks}", facts.kind)),
         (Ok(choice), None) => (Some(choice.engine), choice.reason),

@@ -85,7 +85,16 @@ fn run(args: &Args, step: Step) -> Ended {
         }
         Target::Containerd => {
             let path = args.config.as_deref().unwrap_or(Path::new(containerd::PATH));
-            let with = |text: &str| containerd::with(text, newest_version());
+            let newest = newest_version();
+            let with = |text: &str| {
+                let mut edited = containerd::with(text, newest.unwrap_or(3))?;
+                if newest.is_none() && text.trim().is_empty() {
+                    let note = "containerd is not on the PATH, so nobody could say its version: this is for 2.0 and later, and 1.x does \
+                                not start with it (there, write `version = 2` first and try again)";
+                    edited.notes.push(note.to_owned());
+                }
+                Ok(edited)
+            };
             vec![step(path, &Editor { with: &with, without: &containerd::without })?]
         }
         Target::K3s => k3s_folders(args)?.iter().map(|folder| in_folder(folder, step)).collect::<Result<_, _>>()?,
@@ -117,12 +126,13 @@ fn run(args: &Args, step: Step) -> Ended {
 }
 
 /// The version of the configuration that the containerd of this machine writes: 3 since 2.0 (containerd's docs/containerd-2.0.md).
-fn newest_version() -> i64 {
-    let told = Command::new("containerd").arg("--version").output();
-    let told = told.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+/// None where there is no containerd to ask.
+fn newest_version() -> Option<i64> {
+    let told = Command::new("containerd").arg("--version").output().ok()?;
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
     // `containerd github.com/containerd/containerd v1.7.24 …`; Debian leaves the v out.
     let first = told.split_whitespace().nth(2).map(|version| version.trim_start_matches('v'));
-    if first.is_some_and(|version| version.starts_with("1.")) { 2 } else { 3 }
+    first.map(|version| if version.starts_with("1.") { 2 } else { 3 })
 }
 
 fn k3s_folders(args: &Args) -> Result<Vec<PathBuf>, String> {

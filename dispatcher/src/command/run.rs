@@ -69,6 +69,10 @@ enum RunError {
     Text { path: PathBuf },
     #[error("{path}: a bundle's own config.json has its {what}; give them there")]
     NotForBundles { path: PathBuf, what: &'static str },
+    #[error("{path}: neither a bundle, which has a config.json, nor an image, which has an oci-layout")]
+    NoBundle { path: PathBuf },
+    #[error("{path}: a module has no network to choose; --host-network is for images")]
+    NoNetwork { path: PathBuf },
 }
 
 fn engine(text: &str) -> Result<EngineChoice, String> {
@@ -111,6 +115,9 @@ pub(super) fn run(args: Args) -> Ended {
 
 fn module(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     let (path, function) = file_and_function(&args.file);
+    if args.host_network {
+        return Err(RunError::NoNetwork { path }.into());
+    }
     let bytes = fs::read(&path).map_err(|source| RunError::Unreadable { path: path.clone(), source })?;
     let kind = EntryKind::of_file(&path, &bytes[..bytes.len().min(FIRST_BYTES)]);
     match kind {
@@ -166,6 +173,9 @@ fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
         return Err(not_here("namespaces").into());
     }
     let path = args.file.canonicalize().map_err(|source| RunError::Unreadable { path: args.file.clone(), source })?;
+    if !path.join("config.json").exists() {
+        return Err(RunError::NoBundle { path: args.file.clone() }.into());
+    }
     container(&path, args.engine)
 }
 

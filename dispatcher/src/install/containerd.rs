@@ -53,7 +53,14 @@ pub fn with(text: &str, newest: i64) -> Result<Edited, Problem> {
         let wanted = runtime_type(name);
         match runtimes.get(name).map(|there| there.get("runtime_type").and_then(Item::as_str).unwrap_or_default()) {
             None => drop(runtimes.insert(name, Item::Table(handler(&wanted)))),
-            Some(found) if found == wanted => {}
+            Some(found) if found == wanted => {
+                let there = runtimes.get(name).and_then(|there| there.get("pod_annotations"));
+                if there.is_none() {
+                    notes.push(format!(
+                        "handler {name} was there already and hands no annotations of pods on: pod_annotations = {ANNOTATIONS:?} lets it"
+                    ));
+                }
+            }
             Some(found) if name == NAME => {
                 let (key, found) = (format!("{}.{name}.runtime_type", place.join(".")), format!("{found:?}"));
                 return Err(Problem::Taken { key, found, wanted });

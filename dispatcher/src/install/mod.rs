@@ -54,7 +54,9 @@ pub enum Problem {
     },
     /// A format of another time.
     #[error(
-        "its version is {found}, known are 2 and 3: `containerd config migrate` writes it in the newest that containerd knows"
+        "its version is {found} (1 where none is said), known are 2 and 3: `containerd config migrate` of containerd 2 writes it anew; \
+         with containerd 1, say `version = 2` first if there is nothing else in it but disabled_plugins, or begin with what \
+         `containerd config default` writes"
     )]
     Version {
         /// The version.

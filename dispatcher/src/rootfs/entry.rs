@@ -23,7 +23,9 @@ pub const MAX_MODULE: u64 = 1 << 30;
 #[derive(Debug, thiserror::Error)]
 pub enum EntryError {
     /// `process.args` is empty.
-    #[error("the container has no entrypoint: name a command in the image or when running it")]
+    #[error(
+        "the container has no entrypoint: name a command in the image or when running it (process.args of config.json)"
+    )]
     NoArgs,
     /// The rootfs, or a mount's destination in it, can't be read.
     #[error("rootfs {path} can't be read: {source}", path = path.display())]

@@ -13,7 +13,7 @@ use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, Exec
 use nix::unistd::alarm;
 use oci_spec::runtime::Spec;
 
-use super::terminal;
+use super::{program, terminal};
 use crate::guest::{self, Guest, Ready};
 
 /// How long instantiating may take, in seconds. Modules of 20 MB take some milliseconds; what takes longer does not end.
@@ -134,12 +134,13 @@ impl Executor for Workload {
             }
             _ => {
                 guest::restore_for_native().map_err(|error| ExecutorError::Other(error.to_string()))?;
-                let done = DefaultExecutor {}.exec(spec);
-                if let Err(error) = &done {
-                    // The gate is open, so nobody but the container's own stderr can be told.
-                    let _ = writeln!(std::io::stderr(), "multiwasm: {}", crate::causes::chain(error));
-                }
-                done
+                let process = spec.process().as_ref();
+                let arguments = program::arguments(process.and_then(|it| it.args().as_deref()).unwrap_or_default());
+                let refused = program::execute(&arguments.map_err(ExecutorError::Other)?);
+                // The gate is open, so nobody but the container's own stderr can be told.
+                let _ = writeln!(std::io::stderr(), "multiwasm: {}", refused.message);
+                // SAFETY: as above.
+                unsafe { libc::_exit(refused.status) }
             }
         }
     }

@@ -25,6 +25,7 @@ mod limits;
 mod newcomer;
 mod plan;
 mod preset;
+mod program;
 mod rootfs_mount;
 mod spec;
 mod stdio;

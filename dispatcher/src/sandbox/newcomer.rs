@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{PipeWriter, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -16,10 +15,11 @@ use libcontainer::workload::default::DefaultExecutor;
 use libcontainer::{apparmor, capabilities, seccomp, utils};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, chdir, execvp, setgroups, setresgid, setresuid, setsid};
+use nix::unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid, setsid};
 use oci_spec::runtime::{LinuxSeccomp, Process};
 
 use super::executor::instantiate;
+use super::program;
 use super::stdio::Stdio;
 use super::terminal;
 use crate::causes::chain;
@@ -168,17 +168,12 @@ impl Newcomer {
 
     /// Becomes the native program; the report's end is closed by that.
     fn execute(&self, report: &mut Option<PipeWriter>) -> Result<Infallible, String> {
-        let args = self.process.args().clone().unwrap_or_default();
-        let text =
-            |arg: &String| CString::new(arg.as_bytes()).map_err(|_| format!("argument {arg:?} holds a zero byte"));
-        let arguments = args.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-        let program = arguments.first().ok_or_else(|| "it has no command".to_owned())?;
+        let arguments = program::arguments(self.process.args().as_deref().unwrap_or_default())?;
         DefaultExecutor {}.setup_envs(self.environment()).map_err(|error| chain(&error))?;
         close_at_exec();
         guest::restore_for_native().map_err(|error| format!("signals can't be restored: {error}"))?;
         say_ready(report)?;
-        let Err(error) = execvp(program, &arguments);
-        Err(format!("{}: {}", args[0], error.desc().to_lowercase()))
+        Err(program::execute(&arguments).message)
     }
 
     fn environment(&self) -> HashMap<String, String> {

@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// containerd's socket; unless given, the one that CONTAINERD_ADDRESS names, or /run/containerd/containerd.sock
     #[arg(long, default_value_os_t = usual_address(), hide_default_value = true)]
     address: PathBuf,
+    /// Look at this configuration file in place of the node's: before it is put there
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
@@ -69,7 +72,8 @@ impl Finding {
 
 /// Ends with 1 if there is a problem.
 pub(super) fn run(args: &Args) -> Ended {
-    let containerd = Containerd::find(&args.address);
+    let mut containerd = Containerd::find(&args.address);
+    containerd.config = args.config.as_ref().map(|path| path.as_os_str().to_owned());
     let (config, finding) = check_config(&containerd);
     let mut findings = vec![finding];
     findings.extend(check_engines(&Engines::of(&config)));
@@ -101,6 +105,8 @@ struct Containerd {
     listens: io::Result<()>,
     /// What it was started with.
     environment: io::Result<HashMap<OsString, OsString>>,
+    /// The configuration file to look at in place of its own.
+    config: Option<OsString>,
 }
 
 impl Containerd {
@@ -108,15 +114,20 @@ impl Containerd {
         match UnixStream::connect(address) {
             Ok(stream) => {
                 let peer = getsockopt(&stream, PeerCredentials).map_err(io::Error::from);
-                Self { listens: Ok(()), environment: peer.and_then(|peer| environment_of(peer.pid())) }
+                let environment = peer.and_then(|peer| environment_of(peer.pid()));
+                Self { listens: Ok(()), environment, config: None }
             }
-            Err(error) => Self { listens: Err(error), environment: Err(io::Error::other("it does not answer")) },
+            Err(error) => {
+                let environment = Err(io::Error::other("it does not answer"));
+                Self { listens: Err(error), environment, config: None }
+            }
         }
     }
 
     /// A variable of its environment; of this command's, where that can't be read.
     fn variable(&self, name: &str) -> Option<OsString> {
         match &self.environment {
+            _ if name == CONFIG_VARIABLE && self.config.is_some() => self.config.clone(),
             Ok(environment) => environment.get(OsStr::new(name)).cloned(),
             Err(_) => std::env::var_os(name),
         }
@@ -133,8 +144,17 @@ fn environment_of(pid: i32) -> io::Result<HashMap<OsString, OsString>> {
     Ok(environment.split(|byte| *byte == 0).filter_map(variable).collect())
 }
 
-/// The other checks go on with the defaults where the file is broken.
+/// The other checks go on without the file where that is broken.
 fn check_config(containerd: &Containerd) -> (Config, Finding) {
+    let problem = |found| Finding::new(Verdict::Problem, "config file", found);
+    let without = || {
+        let nowhere =
+            |name: &str| if name == CONFIG_VARIABLE { Some("/dev/null".into()) } else { containerd.variable(name) };
+        Config::load_in(nowhere).unwrap_or_default()
+    };
+    if let Some(missing) = containerd.config.as_ref().map(Path::new).filter(|path| !path.exists()) {
+        return (without(), problem(format!("{}: there is no such file", missing.display())));
+    }
     match Config::load_in(|name| containerd.variable(name)) {
         Ok(config) => {
             let path = node_file(|name| containerd.variable(name));
@@ -146,7 +166,7 @@ fn check_config(containerd: &Containerd) -> (Config, Finding) {
             let set = set.fold(String::new(), |set, variable| format!("{set}; {whose} environment has {variable}"));
             (config, Finding::new(Verdict::Ok, "config file", format!("{} {file}{set}", path.display())))
         }
-        Err(error) => (Config::default(), Finding::new(Verdict::Problem, "config file", error.to_string())),
+        Err(error) => (without(), problem(error.to_string())),
     }
 }
 
