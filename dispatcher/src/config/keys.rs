@@ -204,7 +204,7 @@ pub fn documentation() -> String {
          themselves (containerd hands them over as `ConfigBody`). A key that is not set there comes from the node's\n\
          file.\n\n\
          An unknown key or a value that is not allowed fails each container's creation, with a message that says what\n\
-         is allowed. `multiwasm doctor` checks the file beforehand.\n\n\
+         is allowed. `multiwasm doctor --config FILE` checks a file before it is put there.\n\n\
          | key | allowed | default | meaning |\n|---|---|---|---|\n"
     );
     let mut row = |path: &str, allowed: &str, default: &str, doc: &str| {
