@@ -106,8 +106,9 @@ impl Part {
             }
             Self::Sizes => {
                 "Create, Start and exit of modules by size. first: nothing of this module is in any cache; again, later: the two \
-                 starts after it, with the best code compiled. All but the given files end at once and print nothing; native targets have the tiny guest \
-                 alone. The tiny module's second start is set against the reference, all else against that."
+                 starts after it, with the best code compiled. All but the given files end at once and print nothing; \
+                 native targets have the tiny guest alone. The tiny module's second start is set against the reference, \
+                 all else against that."
             }
             Self::Throughput => "Whole lives of tiny containers, record to removed, so many at a time.",
             Self::Memory => {

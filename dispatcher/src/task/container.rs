@@ -19,6 +19,8 @@ pub(super) struct Container {
     pub(super) init: Arc<Process>,
     /// Its cgroup, looked up when it was made; none if it had ended by then.
     pub(super) memory: Option<MemoryCgroup>,
+    /// Its first process is the first of a pid namespace too: with that one the kernel ends all others.
+    owns_pids: bool,
     execs: Mutex<HashMap<String, Arc<Process>>>,
     paused: Mutex<bool>,
     /// How often its memory ran out as far as it was told.
@@ -35,6 +37,7 @@ impl Container {
             id,
             bundle,
             options,
+            owns_pids: is_first(init.pid()),
             init,
             memory,
             execs: Mutex::default(),
@@ -46,6 +49,13 @@ impl Container {
 
     pub(super) fn pid(&self) -> u32 {
         self.init.pid()
+    }
+
+    /// Ends what its first process has left behind. Only where the kernel does not: a cgroup may be another container's as well.
+    pub(super) fn end_left(&self) {
+        if !self.owns_pids {
+            self.signal_others(libc::SIGKILL);
+        }
     }
 
     /// Sends `signal` to all in the container but its first process, those too that nobody has added.
@@ -109,4 +119,11 @@ impl Container {
             other => other,
         }
     }
+}
+
+/// Whether `pid` is number 1 in the innermost pid namespace that it is in (proc_pid_status(5), NSpid).
+fn is_first(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.and_then(|numbers| numbers.split_whitespace().last()) == Some("1")
 }

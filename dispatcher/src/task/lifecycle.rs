@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use containerd_shim::api::CreateTaskRequest;
 use containerd_shim::protos::events::task::{TaskCreate, TaskDelete, TaskExit, TaskOOM, TaskStart};
-use nix::sys::signal::Signal;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 use ttrpc::{Code, Result};
@@ -360,7 +359,7 @@ async fn end_others(container: &Container) {
         // Gone already is as good.
         let _ = process.kill();
     }
-    container.signal_others(Signal::SIGKILL as i32);
+    container.end_left();
     for process in running {
         process.settled().await;
     }
