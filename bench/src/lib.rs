@@ -17,6 +17,7 @@
 //! - [`tables`], [`json`], [`html`] with [`plots`]: a report for people and for programs. [`compare`]: two reports.
 #![forbid(unsafe_code)]
 
+pub mod alone;
 pub mod command_line;
 pub mod compare;
 pub mod container;

@@ -1,9 +1,10 @@
-//! Guest code: kernels in a container, on the same engine without one, and as a native program.
+//! Guest code: kernels in a container, on the same engine with nothing of ours, and as a native program.
 
 use multiwasm_conformance::command::run;
 use multiwasm_conformance::runner::target::Target;
 
 use crate::BenchError;
+use crate::alone;
 use crate::context::Context;
 use crate::guests::{self, Guests};
 use crate::model::{Part, Unit};
@@ -18,25 +19,38 @@ const AT_LEAST: &str = "40";
 enum Place {
     /// On the machine, as a program.
     Native,
-    /// On an engine, by `multiwasm run`.
-    Alone(Target),
+    /// On the engine of this name, with nothing of ours.
+    Alone(String, Code),
     /// In a container.
-    Contained(Target),
+    Contained(Target, Code),
 }
 
-/// Measures each target, and each engine without a container.
+/// What an engine makes of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Code {
+    /// What it makes unless told otherwise.
+    Usual,
+    /// WasmEdge interprets unless told to compile.
+    Compiled,
+}
+
+/// Measures each target, and each engine alone.
 ///
 /// # Errors
 /// The native program can't be built.
 pub async fn measure(bench: &mut Bench) -> Result<(), BenchError> {
     let Bench { context, guests, plan, report, progress } = bench;
     let program = guests::native(context)?.display().to_string();
-    let module = context.on_host("bench.wasm", guests::BENCH)?.display().to_string();
+    let module = context.on_host("bench.wasm", guests::BENCH)?;
     rounds(Part::Compute, &places(&plan.targets), plan.fewer(2), report, progress, async |place, _| {
         let said = match place {
             Place::Native => run(&[&program, "compute", AT_LEAST])?.success()?.err(),
-            Place::Alone(target) => alone(context, target, &module)?,
-            Place::Contained(target) => contained(context, guests, target).await?,
+            Place::Alone(engine, code) => {
+                let mut command = alone::command(context, engine, *code == Code::Compiled, &module)?;
+                command.extend(["compute".to_owned(), AT_LEAST.to_owned()]);
+                run(&command)?.success()?.err()
+            }
+            Place::Contained(target, code) => contained(context, guests, target, *code).await?,
         };
         figures(&said)
     })
@@ -45,32 +59,39 @@ pub async fn measure(bench: &mut Bench) -> Result<(), BenchError> {
 }
 
 fn places(targets: &[Target]) -> Vec<Column<Place>> {
-    let native = "native".to_owned();
-    let native = |at| Column { name: native.clone(), against: None, of: at };
-    let mut places = vec![native(Place::Native)];
+    const NATIVE: &str = "native";
+    let mut places = vec![Column { name: NATIVE.to_owned(), against: None, of: Place::Native }];
     for column in columns(targets) {
-        let alone = format!("{} alone", column.name);
-        let mut against = Some("native".to_owned());
-        if column.of.engine.is_some() {
-            places.push(Column { name: alone.clone(), against, of: Place::Alone(column.of.clone()) });
-            against = Some(alone);
+        let contained = |name: &str, against: &str, code| Column {
+            name: name.to_owned(),
+            against: Some(against.to_owned()),
+            of: Place::Contained(column.of.clone(), code),
+        };
+        let Some(engine) = &column.of.engine else {
+            places.push(contained(&column.name, NATIVE, Code::Usual));
+            continue;
+        };
+        let codes: &[_] = if engine == "wasmedge" { &[Code::Usual, Code::Compiled] } else { &[Code::Usual] };
+        for &code in codes {
+            let name = match code {
+                Code::Usual => column.name.clone(),
+                Code::Compiled => format!("{} compiled", column.name),
+            };
+            let alone = format!("{name} alone");
+            let of = Place::Alone(engine.clone(), code);
+            places.push(Column { name: alone.clone(), against: Some(NATIVE.to_owned()), of });
+            places.push(contained(&name, &alone, code));
         }
-        places.push(Column { name: column.name, against, of: Place::Contained(column.of) });
     }
     places
 }
 
-/// With the lab's engines and cache, as its shims have them.
-fn alone(context: &Context, target: &Target, module: &str) -> Result<String, BenchError> {
-    let engines = format!("MULTIWASM_ENGINE_PATH={}", context.lab.engines.display());
-    let cache = format!("MULTIWASM_CACHE_PATH={}", context.lab.cache.with_file_name("lab").join("cache").display());
-    let engine = target.engine.as_deref().unwrap_or("auto");
-    let command = ["env", &engines, &cache, "multiwasm", "run", "--engine", engine, module, "--", "compute", AT_LEAST];
-    Ok(run(&command)?.success()?.err())
-}
-
-async fn contained(context: &Context, guests: &Guests, target: &Target) -> Result<String, BenchError> {
-    let ended = context.run(target, &guests.bench(target, &["compute", AT_LEAST]), true).await?;
+async fn contained(context: &Context, guests: &Guests, target: &Target, code: Code) -> Result<String, BenchError> {
+    let mut program = guests.bench(target, &["compute", AT_LEAST]);
+    if code == Code::Compiled {
+        program.config = "compile.mode = \"eager\"\n".to_owned();
+    }
+    let ended = context.run(target, &program, true).await?;
     Ok(String::from_utf8_lossy(&ended.stderr).into_owned())
 }
 
@@ -126,13 +147,21 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_in_a_container_is_set_against_itself_without_one() {
-        let targets: Vec<_> = ["runc", "wasmtime"].iter().filter_map(|name| Target::named(name)).collect();
+    fn an_engine_in_a_container_is_set_against_itself_alone() {
+        let targets: Vec<_> = ["runc", "wasmtime", "wasmedge"].iter().filter_map(|name| Target::named(name)).collect();
         let places = places(&targets);
         let told: Vec<_> = places.iter().map(|place| (place.name.as_str(), place.against.as_deref())).collect();
         let native = Some("native");
-        let all =
-            [("native", None), ("runc", native), ("wasmtime alone", native), ("wasmtime", Some("wasmtime alone"))];
+        let all = [
+            ("native", None),
+            ("runc", native),
+            ("wasmtime alone", native),
+            ("wasmtime", Some("wasmtime alone")),
+            ("wasmedge alone", native),
+            ("wasmedge", Some("wasmedge alone")),
+            ("wasmedge compiled alone", native),
+            ("wasmedge compiled", Some("wasmedge compiled alone")),
+        ];
         assert_eq!(told, all);
     }
 }

@@ -154,7 +154,7 @@ fn make(
     let process = spec.process().as_ref();
     show_as(process.and_then(|process| process.args().as_deref()).unwrap_or_default());
     let made = match (guest, direct) {
-        (Some(guest), Ok(direct)) => short_way(&direct, &spec, state, guest, ends, control)?,
+        (Some(guest), Ok(direct)) => short_way(&request.id, &direct, &spec, state, guest, ends, control)?,
         (guest, direct) => {
             if let (Some(_), Err(reason)) = (&guest, direct) {
                 tracing::debug!("{} goes libcontainer's way: {reason}", request.id);
@@ -217,6 +217,7 @@ enum Ends {
 
 /// Makes a guest's container without libcontainer.
 fn short_way(
+    id: &str,
     direct: &Direct,
     spec: &Spec,
     state: &State,
@@ -239,7 +240,7 @@ fn short_way(
         taken: [control, log::descriptor()].into_iter().flatten().collect(),
     };
     let outside = terminal.iter().flat_map(|terminal| [terminal.master.as_raw_fd(), terminal.output.as_raw_fd()]);
-    let pid = direct::make(direct, spec, newcomer, outside.collect(), &direct::gate(state.folder()))?;
+    let pid = direct::make(id, direct, spec, newcomer, outside.collect(), &direct::gate(state.folder()))?;
     Ok(Made { pid, terminal })
 }
 

@@ -1,10 +1,11 @@
-//! The container's cgroup: its folders, its limits, and a process that moves itself into it.
+//! The container's cgroup: its folders, its limits, and a process that moves itself into it, or that systemd moves.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use libcgroups::common::{CgroupConfig, CgroupManager, ControllerOpt, create_cgroup_manager};
+use nix::unistd::Pid;
 use oci_spec::runtime::LinuxResources;
 
 use super::limits::Limits;
@@ -15,43 +16,41 @@ use crate::cgroup::Folders;
 const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
 /// A cgroup to be made and entered.
-pub(super) struct Cgroup {
-    path: PathBuf,
-    folders: Folders,
+pub(super) enum Cgroup {
+    /// Folders of our own.
+    Folders(Folders, PathBuf),
+    /// A scope that systemd makes, by its name `slice:prefix:name`.
+    Scope(PathBuf),
 }
 
 impl Cgroup {
     /// The cgroup `path`, from the root of each hierarchy; none where the machine has them in other places than usual.
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        Some(Self { path: path.to_owned(), folders: Folders::of(path)? })
+    pub(super) fn of(path: &Path, systemd: bool) -> Option<Self> {
+        let path = path.to_owned();
+        Some(if systemd { Self::Scope(path) } else { Self::Folders(Folders::of(&path)?, path) })
     }
 
-    /// Makes the folders, and sets the limits in them.
+    /// Makes what can be made before there is a process.
     pub(super) fn make(&self, resources: Option<&LinuxResources>) -> Result<(), String> {
-        for folder in self.folders.all() {
-            self.make_folder(folder).map_err(|error| format!("cgroup {}: {error}", folder.display()))?;
+        match self {
+            Self::Folders(folders, path) => make(folders, path, resources),
+            Self::Scope(_) => Ok(()),
         }
-        let Some(resources) = resources else { return Ok(()) };
-        let refused = |error: &dyn std::fmt::Display| format!("the container's limits can't be set: {error}");
-        if let Some(limits) = Limits::of(resources, &self.folders) {
-            return limits.set().map_err(|error| refused(&error));
-        }
-        let config =
-            CgroupConfig { cgroup_path: self.path.clone(), systemd_cgroup: false, container_name: String::new() };
-        let limits = ControllerOpt { resources, freezer_state: None, oom_score_adj: None, disable_oom_killer: false };
-        let manager = create_cgroup_manager(config).map_err(|error| chain(&error))?;
-        manager.apply(&limits).map_err(|error| refused(&chain(&error)))
     }
 
-    fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        if let Some(root) = self.folders.unified() {
-            enable_controllers(root, folder)?;
-        }
-        std::fs::create_dir_all(folder)?;
-        if folder.join(CPUSET[0]).exists() && self.folders.unified().is_none() {
-            CPUSET.iter().try_for_each(|name| inherit(folder, name))?;
-        }
-        Ok(())
+    /// Whether a new process waits until [`Cgroup::admit`] has let it in.
+    pub(super) fn admits(&self) -> bool {
+        matches!(self, Self::Scope(_))
+    }
+
+    /// Has systemd make the scope of container `id` with process `pid` in it, as there is none without a process, and sets its limits.
+    pub(super) fn admit(&self, pid: Pid, id: &str, resources: Option<&LinuxResources>) -> Result<(), String> {
+        let Self::Scope(name) = self else { return Ok(()) };
+        let named = |error: &dyn std::error::Error| format!("cgroup {}: {}", name.display(), chain(error));
+        let config = CgroupConfig { cgroup_path: name.clone(), systemd_cgroup: true, container_name: id.to_owned() };
+        let manager = create_cgroup_manager(config).map_err(|error| named(&error))?;
+        manager.add_task(nix_of_libcgroups::unistd::Pid::from_raw(pid.as_raw())).map_err(|error| named(&error))?;
+        resources.map_or(Ok(()), |resources| manager.apply(&opt(resources)).map_err(|error| named(&error)))
     }
 
     /// Moves the calling process, which must have one thread, into the cgroup.
@@ -60,13 +59,44 @@ impl Cgroup {
     /// the first move after a quiet moment waits for a grace period, some 10 ms (`cgroup_procs_write_start` in the kernel's
     /// kernel/cgroup/cgroup.c).
     pub(super) fn enter(&self) -> Result<(), String> {
-        let list = if self.folders.unified().is_some() { "cgroup.procs" } else { "tasks" };
-        self.folders.all().iter().try_for_each(|folder| {
+        let Self::Folders(folders, _) = self else { return Ok(()) };
+        let list = if folders.unified().is_some() { "cgroup.procs" } else { "tasks" };
+        folders.all().iter().try_for_each(|folder| {
             let list = folder.join(list);
             let written = File::options().write(true).open(&list).and_then(|mut file| file.write_all(b"0"));
             written.map_err(|error| format!("cgroup {} can't be entered: {error}", list.display()))
         })
     }
+}
+
+fn opt(resources: &LinuxResources) -> ControllerOpt<'_> {
+    ControllerOpt { resources, freezer_state: None, oom_score_adj: None, disable_oom_killer: false }
+}
+
+/// Makes the folders, and sets the limits in them.
+fn make(folders: &Folders, path: &Path, resources: Option<&LinuxResources>) -> Result<(), String> {
+    for folder in folders.all() {
+        make_folder(folders, folder).map_err(|error| format!("cgroup {}: {error}", folder.display()))?;
+    }
+    let Some(resources) = resources else { return Ok(()) };
+    let refused = |error: &dyn std::fmt::Display| format!("the container's limits can't be set: {error}");
+    if let Some(limits) = Limits::of(resources, folders) {
+        return limits.set().map_err(|error| refused(&error));
+    }
+    let config = CgroupConfig { cgroup_path: path.to_owned(), systemd_cgroup: false, container_name: String::new() };
+    let manager = create_cgroup_manager(config).map_err(|error| chain(&error))?;
+    manager.apply(&opt(resources)).map_err(|error| refused(&chain(&error)))
+}
+
+fn make_folder(folders: &Folders, folder: &Path) -> io::Result<()> {
+    if let Some(root) = folders.unified() {
+        enable_controllers(root, folder)?;
+    }
+    std::fs::create_dir_all(folder)?;
+    if folder.join(CPUSET[0]).exists() && folders.unified().is_none() {
+        CPUSET.iter().try_for_each(|name| inherit(folder, name))?;
+    }
+    Ok(())
 }
 
 /// Gives a cpuset that has no value yet that of the one above it.

@@ -38,7 +38,6 @@ impl Direct {
         let linux = spec.linux().as_ref().ok_or("no `linux`")?;
         let process = spec.process().as_ref().ok_or("no `process`")?;
         let unless = |unusual: bool, what: &'static str| if unusual { Err(what) } else { Ok(()) };
-        unless(systemd, "systemd makes its cgroup")?;
         unless(spec.hooks().is_some(), "hooks")?;
         unless(linux.uid_mappings().as_ref().is_some_and(|all| !all.is_empty()), "mapped users")?;
         unless(linux.intel_rdt().is_some(), "intelRdt")?;
@@ -67,7 +66,7 @@ impl Direct {
         unless(!mounts::has_new_calls(), "a kernel before 5.12")?;
         let mounts = spec.mounts().iter().flatten().map(|mount| Planned::of(mount, bundle));
         let mounts = mounts.collect::<Option<_>>().ok_or("a mount with uncommon options")?;
-        let cgroup = Cgroup::of(cgroup).ok_or("cgroups in an uncommon place")?;
+        let cgroup = Cgroup::of(cgroup, systemd).ok_or("cgroups in an uncommon place")?;
         Ok(Self { cgroup, mounts })
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use crate::sandbox::newcomer::{Newcomer, READY};
 ///
 /// `outside` are descriptors of the worker alone: the new process closes its copies. The caller must have one thread, and forks nothing else after: its own children are in the container's pid namespace.
 pub(in crate::sandbox) fn make(
+    id: &str,
     direct: &Direct,
     spec: &Spec,
     newcomer: Newcomer,
@@ -42,15 +43,40 @@ pub(in crate::sandbox) fn make(
     let waiting = File::options().read(true).write(true).open(gate);
     let waiting = waiting.map_err(|error| failed("the gate can't be opened", error))?;
     let (said, report) = io::pipe().map_err(|error| failed("a pipe can't be made", error))?;
+    let admission = direct.cgroup.admits().then(io::pipe).transpose();
+    let (admission, admit) = admission.map_err(|error| failed("a pipe can't be made", error))?.unzip();
     namespaces::prepare_pids(spec).map_err(SandboxError::Inside)?;
     // SAFETY: a worker has one thread.
     let forked = unsafe { fork() }.map_err(|error| failed("a process can't be forked", error.into()))?;
     let ForkResult::Parent { child } = forked else {
-        let outside = outside.into_iter().chain([said.as_raw_fd()]);
-        become_it(direct, spec, newcomer, outside, waiting, report)
+        let outside = outside.into_iter().chain([said.as_raw_fd()]).chain(admit.map(IntoRawFd::into_raw_fd));
+        become_it(direct, spec, newcomer, outside, Doors { admission, gate: waiting }, report)
     };
-    drop((report, waiting));
+    drop((report, waiting, admission));
+    if let Some(mut admit) = admit {
+        // A process that has ended is told of by `hear`.
+        let admitted = direct.cgroup.admit(child, id, resources).map(|()| admit.write_all(&[0]));
+        admitted.map(drop).map_err(|error| {
+            end(child);
+            SandboxError::Inside(error)
+        })?;
+        log::step("worker: scope made");
+    }
     hear(said, child)
+}
+
+/// What the new process waits at.
+struct Doors {
+    /// Until it is in a cgroup that another puts it into.
+    admission: Option<PipeReader>,
+    /// Until Start.
+    gate: File,
+}
+
+fn end(child: Pid) {
+    // Our child and not reaped, so the number is its own.
+    let _ = kill(child, Signal::SIGKILL);
+    let _ = waitpid(child, None);
 }
 
 /// Waits for what the new process says of itself.
@@ -60,9 +86,7 @@ fn hear(mut said: PipeReader, child: Pid) -> Result<i32, SandboxError> {
     if heard.is_ok() && answer == [READY] {
         return Ok(child.as_raw());
     }
-    // Our child and not reaped, so the number is its own.
-    let _ = kill(child, Signal::SIGKILL);
-    let _ = waitpid(child, None);
+    end(child);
     heard.map_err(|error| SandboxError::Inside(format!("the container's process can't be heard: {error}")))?;
     let told = answer.strip_prefix(&[READY]).unwrap_or(&answer);
     match String::from_utf8_lossy(told).into_owned() {
@@ -77,7 +101,7 @@ fn become_it(
     spec: &Spec,
     newcomer: Newcomer,
     outside: impl Iterator<Item = RawFd>,
-    gate: File,
+    doors: Doors,
     report: PipeWriter,
 ) -> ! {
     for descriptor in outside {
@@ -85,7 +109,7 @@ fn become_it(
     }
     let mut report = Some(report);
     // A panic must not unwind into the worker's own code.
-    let done = catch_unwind(AssertUnwindSafe(|| go(direct, spec, newcomer, gate, &mut report)));
+    let done = catch_unwind(AssertUnwindSafe(|| go(direct, spec, newcomer, doors, &mut report)));
     let message = match done {
         Ok(Err(message)) => message,
         Ok(Ok(never)) => match never {},
@@ -101,10 +125,13 @@ fn go(
     direct: &Direct,
     spec: &Spec,
     newcomer: Newcomer,
-    mut gate: File,
+    Doors { admission, mut gate }: Doors,
     report: &mut Option<PipeWriter>,
 ) -> Result<Infallible, String> {
     // First of all: what is in the cgroup is found and ended, whatever becomes of the worker.
+    if let Some(mut admission) = admission {
+        admission.read_exact(&mut [0]).map_err(|_| "nobody is left to put the process into its cgroup".to_owned())?;
+    }
     direct.cgroup.enter()?;
     log::step("init: cgroup entered");
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|e| format!("/dev/null: {e}"))?;
