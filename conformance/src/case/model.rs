@@ -45,6 +45,9 @@ pub struct Case {
     /// What an engine must be able to do.
     #[serde(default)]
     pub needs: Vec<String>,
+    /// The version of cgroups that it is about; none: any.
+    #[serde(default)]
+    pub cgroup: Option<u8>,
     /// Seconds that it may take.
     #[serde(default = "thirty")]
     timeout: u64,

@@ -4,7 +4,7 @@
 //!
 //! - [`target`]: what cases run on. [`select`]: which cases on which targets.
 //! - [`image`], [`layer`], [`twin`]: the image of a case; [`spec`]: its container's specification; [`streams`]: its pipes.
-//! - [`node`]: the node of its own that a case may want.
+//! - [`cgroup`]: how its cgroup is named. [`node`]: the node of its own that a case may want.
 //! - [`container`]: one container and the state of its case; [`act`]: what each step does to it.
 //! - [`cell`]: one case on one target, from image to leaks; [`verdict`]: what was seen against what must be.
 //! - [`traces`]: what a container leaves on the machine. [`log`]: what the shim and containerd logged of it.
@@ -12,6 +12,7 @@
 
 pub mod act;
 pub mod cell;
+pub mod cgroup;
 pub mod container;
 pub mod image;
 pub mod layer;

@@ -2,6 +2,7 @@
 
 use globset::{Glob, GlobMatcher};
 
+use super::machine;
 use super::target::Target;
 use crate::case::Case;
 use crate::catalog::Catalog;
@@ -73,6 +74,9 @@ impl Pattern {
 
 /// Whether a case is one for this target at all: another has no cell.
 pub fn applies(case: &Case, target: &Target, catalog: &Catalog) -> bool {
+    if case.cgroup.is_some_and(|version| version != machine::cgroup()) {
+        return false;
+    }
     let has_twin = !catalog.guest(&case.guest).twin.is_empty();
     match &case.targets {
         Some(words) => words.iter().any(|word| target.is(word)) && (has_twin || !target.native),

@@ -5,6 +5,7 @@ use std::path::Path;
 use oci_spec::runtime::{LinuxResources, Process};
 use serde_json::{Value, json};
 
+use super::cgroup;
 use super::image::guest_path;
 use super::target::Target;
 use crate::case::Case;
@@ -91,7 +92,7 @@ pub fn spec(
         "mounts": mounts,
         "annotations": annotations,
         "linux": {
-            "cgroupsPath": format!("/{namespace}/{id}"),
+            "cgroupsPath": cgroup::path(namespace, id),
             "namespaces": [
                 { "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" }, { "type": "network" }
             ],

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::cgroup;
+
 /// Where runtimes keep what they know of their containers, by namespace and id.
 const STATES: [&str; 2] = ["/run/multiwasm", "/run/containerd/runc"];
 
@@ -59,7 +61,7 @@ impl Traces {
     fn processes_in(&self, cgroups: &[PathBuf]) -> Vec<(i32, String)> {
         let mut members = BTreeSet::new();
         // Where it has none any more, nobody is in it: the kernel removes no cgroup that has members.
-        cgroups.iter().for_each(|root| add_members(&root.join(&self.namespace).join(&self.id), &mut members));
+        cgroups.iter().for_each(|root| add_members(&self.cgroup(root), &mut members));
         let mut found = Vec::new();
         for pid in pids() {
             // One that ends while it is looked at is none.
@@ -104,7 +106,7 @@ impl Traces {
             }
         }
         for root in cgroups {
-            there("cgroup", root.join(&self.namespace).join(&self.id), &mut left);
+            there("cgroup", self.cgroup(&root), &mut left);
         }
         for state in STATES {
             there("state", Path::new(state).join(&self.namespace).join(&self.id), &mut left);
@@ -123,11 +125,15 @@ impl Traces {
         left.into_iter().collect()
     }
 
+    fn cgroup(&self, root: &Path) -> PathBuf {
+        root.join(&cgroup::folder(&self.namespace, &self.id)[1..])
+    }
+
     /// Whether a process is in the cgroup of another container of the run: the kernel soon gives a namespace's number to the
     /// next one.
     fn is_of_another(&self, pid: i32) -> bool {
         let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        let (all, own) = (format!("/{}/", self.namespace), format!("/{}/{}", self.namespace, self.id));
+        let (all, own) = (cgroup::prefix(&self.namespace), cgroup::folder(&self.namespace, &self.id));
         let path = |line: &str| line.splitn(3, ':').nth(2).unwrap_or_default().to_owned();
         cgroups.lines().map(path).any(|path| path.starts_with(&all) && !within(&path, &own))
     }
