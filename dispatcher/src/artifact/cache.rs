@@ -17,7 +17,7 @@ use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
 use super::known::{self, Seen};
-use super::record::{Notes, Record};
+use super::record::{Notes, Record, SETTLED};
 use super::{Artifact, Key};
 
 /// Where the cache is where nothing else is configured.
@@ -62,6 +62,9 @@ pub enum CacheError {
         source: io::Error,
     },
 }
+
+/// Bytes of an artifact from which on hashing it takes longer than waiting until that is not needed: some GB are hashed a second.
+const LARGE: u64 = 16 << 20;
 
 /// An opened cache.
 #[derive(Debug)]
@@ -163,6 +166,11 @@ impl Cache {
             fs::rename(&new, &path)?;
             // A rename changes the ctime, so the notes are taken after it.
             let record = Record { checksum, notes: Notes::of(&file.metadata()?, &self.boot) };
+            if file.metadata()?.len() >= LARGE {
+                // The next start would hash it once more, had it no record that is believed. The kernel's clock for files
+                // lags by a tick at most, which is half of that.
+                std::thread::sleep(SETTLED * 3 / 2);
+            }
             record.write(&beside(&path, ".sum.new"), &beside(&path, ".sum"), true)?;
             self.forget_failure(key);
             lock.folder.sync_all()

@@ -15,7 +15,7 @@ const FORMAT: &str = "multiwasm artifact 1";
 
 /// A ctime moves in ticks of the kernel's clock, at most 10 ms (CONFIG_HZ=100): what is changed within one tick of being
 /// hashed can't be told from the notes. A record is believed only if it was written two ticks or more after the ctime.
-const SETTLED: Duration = Duration::from_millis(20);
+pub(super) const SETTLED: Duration = Duration::from_millis(20);
 
 /// A file's identity and state, as the kernel notes them.
 #[derive(Debug, Clone, PartialEq, Eq)]

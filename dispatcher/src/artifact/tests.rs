@@ -144,6 +144,19 @@ fn what_could_not_be_compiled_later_is_told_and_not_tried_at_each_start() {
 }
 
 #[test]
+fn a_large_artifact_is_not_hashed_by_the_second_start() {
+    let lab = Lab::new();
+    for (name, length, believed) in [("small", 1 << 10, false), ("large", 16 << 20, true)] {
+        let key = lab.key(name);
+        let made = tempfile::tempfile().unwrap();
+        made.set_len(length).unwrap();
+        let artifact = lab.cache().store(&lab.cache().lock(&key).unwrap(), &key, &made).unwrap();
+        let (_, settled) = record::Record::read(&cache::beside(artifact.path(), ".sum")).unwrap();
+        assert_eq!(settled, believed, "{name}");
+    }
+}
+
+#[test]
 fn the_second_start_finds_what_the_first_compiled() {
     let lab = Lab::new();
     assert!(lab.cache().find(&lab.key("good")).is_none());
