@@ -1,0 +1,57 @@
+//! Quick code first, the best code next: what `compile` promises of one start and of those after it.
+
+use std::fs;
+
+use multiwasm_conformance::command::LIMIT;
+use multiwasm_conformance::ctr::{Container, await_true, lab};
+use multiwasm_conformance::{each_engine, fat};
+
+/// How often the shims of the lab have said this of the module.
+fn said(module: &str, words: &str) -> usize {
+    let log = fs::read_to_string(&lab().log).unwrap_or_else(|error| panic!("{error}"));
+    log.lines().filter(|line| line.contains(module) && line.contains(words)).count()
+}
+
+const QUICK: &str = "this start has quick code, the best is compiled for the next one";
+
+/// What runs a module of its own, which no cache has: its name, and the container as often as it is asked for.
+fn module(
+    folder: &std::path::Path,
+    engine: multiwasm_conformance::targets::Target,
+    mode: &str,
+) -> (String, impl Fn() -> Container) {
+    let id = Container::new(engine).id().to_owned();
+    let name = format!("/module/{id}.wasm");
+    let bytes = fat::unique(fat::Size { functions: 40, ..fat::COSTLY }, &id);
+    fs::write(folder.join(format!("{id}.wasm")), bytes).unwrap_or_else(|error| panic!("{error}"));
+    let (folder, mode, path) = (folder.to_owned(), mode.to_owned(), name.clone());
+    let container = move || {
+        let container = Container::new(engine).annotation("io.containerd.multiwasm.compile", &mode);
+        container.mount(&folder, "/module", "ro").args([&path])
+    };
+    (name, container)
+}
+
+each_engine!(in_the_background_the_first_start_is_quick_and_a_later_one_has_the_best_code, |target| {
+    let folder = tempfile::tempdir().unwrap();
+    let (name, container) = module(folder.path(), target, "background");
+    container().run().expect_code(7);
+    assert_eq!(said(&name, QUICK), 1, "a first start says that it is quick");
+    await_true("a start has the best code", LIMIT, || {
+        let before = said(&name, QUICK);
+        container().run().expect_code(7);
+        said(&name, QUICK) == before
+    });
+    // It is there to stay.
+    let before = said(&name, QUICK);
+    container().run().expect_code(7);
+    assert_eq!(said(&name, QUICK), before);
+});
+
+each_engine!(what_is_compiled_eagerly_is_never_quick, |target| {
+    let folder = tempfile::tempdir().unwrap();
+    let (name, container) = module(folder.path(), target, "eager");
+    container().run().expect_code(7);
+    container().run().expect_code(7);
+    assert_eq!(said(&name, QUICK), 0);
+});
