@@ -127,6 +127,14 @@ pub enum ConfigError {
         /// What the key takes.
         allowed: &'static str,
     },
+    /// A variable of the environment names a folder from nowhere.
+    #[error("{variable} in the environment names {path}, which is relative: an absolute path is needed")]
+    Relative {
+        /// The variable.
+        variable: &'static str,
+        /// What it names.
+        path: String,
+    },
     /// Runtime options that are not what their type says.
     #[error("runtime options of type {type_url} can't be decoded: {reason}")]
     Options {
@@ -147,6 +155,14 @@ struct RuntimeOptions {
     config_path: String,
     #[prost(bytes = "vec", tag = "3")]
     config_body: Vec<u8>,
+}
+
+fn absolute(variable: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(ConfigError::Relative { variable, path: path.display().to_string() })
+    }
 }
 
 /// The file of the node, by the environment that [`CONFIG_VARIABLE`] is in.
@@ -189,7 +205,7 @@ impl Config {
         options: Option<(&str, &[u8])>,
     ) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        config.take_environment(variable);
+        config.take_environment(variable)?;
         let origin = file.display().to_string();
         match std::fs::read_to_string(file) {
             Ok(text) => config.apply(&text, &origin)?,
@@ -206,13 +222,17 @@ impl Config {
 
     /// What development and tests need: other defaults by environment. The environment is containerd's own, so it is the
     /// administrator's as much as the file is.
-    fn take_environment(&mut self, variable: impl Fn(&str) -> Option<OsString>) {
-        if let Some(folders) = variable(ENGINE_PATH_VARIABLE) {
-            self.engine_path = std::env::split_paths(&folders).filter(|folder| folder.is_absolute()).collect();
+    fn take_environment(&mut self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), ConfigError> {
+        let value = |name| variable(name).filter(|value| !value.is_empty());
+        if let Some(folders) = value(ENGINE_PATH_VARIABLE) {
+            let named = std::env::split_paths(&folders).filter(|folder| folder != Path::new(""));
+            self.engine_path = named.map(|folder| absolute(ENGINE_PATH_VARIABLE, folder)).collect::<Result<_, _>>()?;
         }
-        if let Some(folder) = variable(CACHE_VARIABLE).map(PathBuf::from).filter(|folder| folder.is_absolute()) {
-            self.cache = folder;
+        if let Some(folder) = value(CACHE_VARIABLE) {
+            self.cache = absolute(CACHE_VARIABLE, folder.into())?;
         }
+        // Which file that is has been told by now (`node_file`).
+        value(CONFIG_VARIABLE).map_or(Ok(()), |file| absolute(CONFIG_VARIABLE, file.into()).map(drop))
     }
 
     fn apply_runtime_options(&mut self, type_url: &str, value: &[u8]) -> Result<(), ConfigError> {
@@ -406,6 +426,19 @@ pub(crate) mod tests {
             log: tracing::Level::TRACE,
         };
         assert_eq!(config.unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_relative_path_in_the_environment_is_refused() {
+        for name in [CONFIG_VARIABLE, ENGINE_PATH_VARIABLE, CACHE_VARIABLE] {
+            let error = Config::load_in(|asked| (asked == name).then(|| "there".into())).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("{name} in the environment names there, which is relative: an absolute path is needed")
+            );
+        }
+        let named = |asked: &str| (asked == ENGINE_PATH_VARIABLE).then(|| "/a::/b".into());
+        assert_eq!(Config::load_in(named).unwrap().engine_path, [Path::new("/a"), Path::new("/b")]);
     }
 
     #[test]

@@ -25,16 +25,21 @@ use crate::engines::Engines;
 /// The program that containerd looks for on its PATH.
 const SHIM: &str = "containerd-shim-multiwasm-v1";
 
-/// Where containerd listens, by the variable that its own clients know.
+/// Where containerd listens: the node's own, and that of K3s and RKE2.
+const ADDRESSES: [&str; 2] = ["/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock"];
+
+/// Where containerd listens, by the variable that its own clients know, or where it usually does.
 fn usual_address() -> PathBuf {
-    let named = std::env::var_os("CONTAINERD_ADDRESS").filter(|value| !value.is_empty());
-    named.map_or_else(|| PathBuf::from("/run/containerd/containerd.sock"), PathBuf::from)
+    let named = std::env::var_os("CONTAINERD_ADDRESS").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let mut usual = ADDRESSES.iter().map(PathBuf::from);
+    named.or_else(|| usual.find(|address| address.exists())).unwrap_or_else(|| ADDRESSES[0].into())
 }
 
 /// Check that this node can run containers, and say what to do where it can't
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// containerd's socket; unless given, the one that CONTAINERD_ADDRESS names, or /run/containerd/containerd.sock
+    /// containerd's socket; unless given, the one that CONTAINERD_ADDRESS names, /run/containerd/containerd.sock, or that
+    /// of K3s
     #[arg(long, default_value_os_t = usual_address(), hide_default_value = true)]
     address: PathBuf,
     /// Look at this configuration file in place of the node's: before it is put there
@@ -219,7 +224,9 @@ fn check_containerd(address: &Path, containerd: &Containerd) -> Vec<Finding> {
     let shown = address.display();
     if let Err(error) = &containerd.listens {
         let found = format!("no answer at {shown}: {error}: start containerd, or name its socket with --address");
-        return vec![Finding::new(Verdict::Warning, "containerd", found)];
+        // Where there is no socket, there may be no containerd, and modules run without.
+        let verdict = if address.exists() { Verdict::Problem } else { Verdict::Warning };
+        return vec![Finding::new(verdict, "containerd", found)];
     }
     let path = containerd.variable("PATH").unwrap_or_default();
     let shim = match &containerd.environment {
@@ -326,6 +333,7 @@ fn check_root() -> Finding {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::os::unix::net::UnixListener;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -367,8 +375,11 @@ mod tests {
         let address = folder.path().join("containerd.sock");
         let silent = check_containerd(&address, &Containerd::find(&address));
         assert_eq!((silent.len(), silent[0].verdict), (1, Verdict::Warning));
+        drop(UnixListener::bind(&address).unwrap());
+        assert_eq!(check_containerd(&address, &Containerd::find(&address))[0].verdict, Verdict::Problem);
+        fs::remove_file(&address).unwrap();
         // The listener is this process, whose PATH has no shim or has one.
-        let _listener = std::os::unix::net::UnixListener::bind(&address).unwrap();
+        let _listener = UnixListener::bind(&address).unwrap();
         let findings = check_containerd(&address, &Containerd::find(&address));
         assert_eq!((findings.len(), findings[0].verdict), (2, Verdict::Ok));
         assert!(findings[1].found.contains("containerd's PATH"), "{}", findings[1].found);
