@@ -17,12 +17,25 @@ SUITES ?= bookworm trixie forky
 # The lab of `demo`, `bench` and the wasi-testsuite.
 SUITE ?= forky
 
+# What is compiled for: the machine's own architecture, or arm64 on one of amd64.
+ARCH ?= $(shell dpkg --print-architecture)
+cross := $(filter arm64,$(filter-out $(shell dpkg --print-architecture),$(ARCH)))
+
 engines := wasmtime wasmedge wasmer
 # WasmEdge's library starts without LLVM by this, see engines/wasmedge/build.rs.
 without_llvm := wasmedge-without-llvm
 # K3s finds the first by itself, and then asks containerd for the second (dispatcher/src/install/k3s.rs).
 aliases := $(engines:%=containerd-shim-%-v1) $(engines:%=containerd-shim-%-v2)
-cargo := env WASMEDGE_INCLUDE_DIR=$(MULTIWASM_BUILD)/wasmedge/include WASMEDGE_LIB_DIR=$(MULTIWASM_BUILD)/wasmedge/lib cargo
+wasmedge := WASMEDGE_INCLUDE_DIR=$(MULTIWASM_BUILD)/wasmedge/include WASMEDGE_LIB_DIR=$(MULTIWASM_BUILD)/wasmedge/lib
+ifdef cross
+arm64 := $(MULTIWASM_BUILD)/arm64
+wasmedge := WASMEDGE_INCLUDE_DIR=$(arm64)/usr/include WASMEDGE_LIB_DIR=$(arm64)/usr/lib/aarch64-linux-gnu
+export CARGO_BUILD_TARGET := aarch64-unknown-linux-gnu
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := aarch64-linux-gnu-gcc
+export LIBSECCOMP_LIB_PATH := $(arm64)/usr/lib/aarch64-linux-gnu
+export BINDGEN_EXTRA_CLANG_ARGS_aarch64_unknown_linux_gnu := --target=aarch64-linux-gnu -I/usr/aarch64-linux-gnu/include
+endif
+cargo := env $(wasmedge) cargo
 # A lab has no way out to the network: what runs there was built before.
 in_lab_plain = scripts/lab run $(1) --
 in_lab = $(in_lab_plain) $(cargo) --offline
@@ -30,7 +43,8 @@ in_lab = $(in_lab_plain) $(cargo) --offline
 # compile, so that each selection of its own would compile them again.
 all := --release --workspace
 shipped = $(if $(filter release,$(PROFILE)),$(all),--profile $(PROFILE) --package multiwasm $(engines:%=--package multiwasm-%))
-built = $(CARGO_TARGET_DIR)/$(PROFILE)
+built = $(CARGO_TARGET_DIR)/$(if $(cross),$(CARGO_BUILD_TARGET)/)$(PROFILE)
+staged = $(MULTIWASM_BUILD)/stage$(if $(cross),-$(ARCH))
 conformance := $(CARGO_TARGET_DIR)/release/multiwasm-conformance
 bench := $(CARGO_TARGET_DIR)/release/multiwasm-bench
 reports := $(MULTIWASM_BUILD)/reports
@@ -70,8 +84,7 @@ own:
 
 .PHONY: build
 build: own ## compile the shim, the command and the three engines (PROFILE=release: faster, and not as small)
-	scripts/get-packages
-	scripts/get-wasmedge
+	$(if $(cross),scripts/get-arm64,scripts/get-packages && scripts/get-wasmedge)
 	$(cargo) build $(shipped)
 
 .PHONY: tools
@@ -171,12 +184,12 @@ install: ## install what `make build` built (DESTDIR, PREFIX)
 
 .PHONY: stage
 stage: build ## install for the labs
-	$(MAKE) --no-print-directory install PROFILE=$(PROFILE) DESTDIR=$(MULTIWASM_BUILD)/stage PREFIX=/usr
+	$(MAKE) --no-print-directory install PROFILE=$(PROFILE) DESTDIR=$(staged) PREFIX=/usr
 
 .PHONY: package
-package: ## deb, rpm and tarball, with their sizes
+package: ## deb, rpm and tarball, with their sizes (ARCH=arm64: compiled across, without WasmEdge's library)
 	$(MAKE) --no-print-directory stage
-	scripts/make-packages
+	ARCH=$(ARCH) scripts/make-packages
 
 .PHONY: test-packages
 test-packages: package ## lint them, make them twice, install, upgrade and remove them in clean Debian roots

@@ -43,10 +43,10 @@ put_in_place() {
 # The folder with crictl and critest: the caller's own, or what get-cri-tools built.
 cri_tools() { echo "${MULTIWASM_CRI_TOOLS:-$MULTIWASM_BUILD/cri-tools}"; }
 
-# private_apt SUITE: `papt` and `papt_cache` become apt-get and apt-cache for that suite of Debian, with sources,
+# private_apt SUITE [ARCHITECTURE]: `papt` and `papt_cache` become apt-get and apt-cache for that suite of Debian, with sources,
 # lists and status of their own. The mirror is the one that the host has, so no address is written anywhere.
 private_apt() {
-    local suite=$1 dir=$MULTIWASM_BUILD/apt/$1 mirror=${DEBIAN_MIRROR:-}
+    local suite=$1 architecture=${2:-$(dpkg --print-architecture)} dir=$MULTIWASM_BUILD/apt/$1${2:+-$2} mirror=${DEBIAN_MIRROR:-}
     [ -n "$mirror" ] || mirror=$(host_mirror)
     # apt knows an origin's label from the lists alone, and images of Debian come without them
     [ -n "$mirror" ] || { apt-get -qq update || true; mirror=$(host_mirror); }
@@ -55,6 +55,7 @@ private_apt() {
     : >"$dir/status"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$dir/sources.list"
     cat >"$dir/apt.conf" <<CONF
+APT::Architecture "$architecture"; APT::Architectures { "$architecture"; };
 Dir::State::lists "$dir/lists"; Dir::State::status "$dir/status"; Dir::Cache "$dir";
 Dir::Etc::SourceList "$dir/sources.list"; Dir::Etc::SourceParts "/dev/null";
 Dir::Etc::PreferencesParts "/dev/null"; Dir::Etc::Preferences "/dev/null";
