@@ -18,8 +18,9 @@ SUITES ?= bookworm trixie forky
 SUITE ?= forky
 
 # What is compiled for: the machine's own architecture, or arm64 on one of amd64.
-ARCH ?= $(shell dpkg --print-architecture)
-cross := $(filter arm64,$(filter-out $(shell dpkg --print-architecture),$(ARCH)))
+PACKAGE_ARCH ?= $(shell dpkg --print-architecture)
+cross := $(filter arm64,$(filter-out $(shell dpkg --print-architecture),$(PACKAGE_ARCH)))
+export PACKAGE_ARCH
 
 engines := wasmtime wasmedge wasmer
 # WasmEdge's library starts without LLVM by this, see engines/wasmedge/build.rs.
@@ -44,7 +45,8 @@ in_lab = $(in_lab_plain) $(cargo) --offline
 all := --release --workspace
 shipped = $(if $(filter release,$(PROFILE)),$(all),--profile $(PROFILE) --package multiwasm $(engines:%=--package multiwasm-%))
 built = $(CARGO_TARGET_DIR)/$(if $(cross),$(CARGO_BUILD_TARGET)/)$(PROFILE)
-staged = $(MULTIWASM_BUILD)/stage$(if $(cross),-$(ARCH))
+staged = $(MULTIWASM_BUILD)/stage$(if $(cross),-arm64)
+stamp = $(CARGO_TARGET_DIR)/.clone$(if $(cross),-arm64)
 conformance := $(CARGO_TARGET_DIR)/release/multiwasm-conformance
 bench := $(CARGO_TARGET_DIR)/release/multiwasm-bench
 reports := $(MULTIWASM_BUILD)/reports
@@ -77,10 +79,11 @@ help: ## list the targets
 .PHONY: own
 own:
 	@mkdir -p $(CARGO_TARGET_DIR)
-	@[ "$$(cat $(CARGO_TARGET_DIR)/.clone 2>/dev/null)" = "$(CURDIR)" ] || { \
-		for profile in release dist; do cargo clean --quiet --profile $$profile $(addprefix --package ,multiwasm \
-			multiwasm-engine multiwasm-conformance multiwasm-bench $(engines:%=multiwasm-%)) || exit; done; \
-		echo "$(CURDIR)" >$(CARGO_TARGET_DIR)/.clone; }
+	@[ "$$(cat $(stamp) 2>/dev/null)" = "$(CURDIR)" ] || { \
+		for profile in release dist; do cargo clean --quiet --profile $$profile $(if $(cross),--target $(CARGO_BUILD_TARGET)) \
+			$(addprefix --package ,multiwasm multiwasm-engine multiwasm-conformance multiwasm-bench multiwasm-bench-alone \
+			$(engines:%=multiwasm-%)) || exit; done; \
+		echo "$(CURDIR)" >$(stamp); }
 
 .PHONY: build
 build: own ## compile the shim, the command and the three engines (PROFILE=release: faster, and not as small)
@@ -187,9 +190,9 @@ stage: build ## install for the labs
 	$(MAKE) --no-print-directory install PROFILE=$(PROFILE) DESTDIR=$(staged) PREFIX=/usr
 
 .PHONY: package
-package: ## deb, rpm and tarball, with their sizes (ARCH=arm64: compiled across, without WasmEdge's library)
+package: ## deb, rpm and tarball, with their sizes (PACKAGE_ARCH=arm64: compiled across, without WasmEdge's library)
 	$(MAKE) --no-print-directory stage
-	ARCH=$(ARCH) scripts/make-packages
+	scripts/make-packages
 
 .PHONY: test-packages
 test-packages: package ## lint them, make them twice, install, upgrade and remove them in clean Debian roots
@@ -197,4 +200,4 @@ test-packages: package ## lint them, make them twice, install, upgrade and remov
 
 .PHONY: clean
 clean: ## remove what was compiled; what was fetched stays
-	rm -rf $(CARGO_TARGET_DIR) $(MULTIWASM_BUILD)/stage
+	rm -rf $(CARGO_TARGET_DIR) $(MULTIWASM_BUILD)/stage $(MULTIWASM_BUILD)/stage-arm64

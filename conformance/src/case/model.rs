@@ -45,7 +45,7 @@ pub struct Case {
     /// What an engine must be able to do.
     #[serde(default)]
     pub needs: Vec<String>,
-    /// The version of cgroups that it is about; none: any.
+    /// The version of cgroups that it is about, 1 or 2; none: any.
     #[serde(default)]
     pub cgroup: Option<u8>,
     /// Seconds that it may take.

@@ -197,7 +197,7 @@ fn find(victim: Victim, namespace: &str, id: &str) -> Option<i32> {
         Victim::Worker => "multiwasm-work",
         Victim::Guest | Victim::Containerd => "",
     };
-    let cgroup = format!("/{namespace}/{id}");
+    let cgroup = crate::runner::cgroup::folder(namespace, id);
     let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     numbers.find(|pid| {

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::container::{Container, Context, Pod, SOON, Trouble};
 use super::image::ImageError;
 use super::node::{NodeError, NodeFolder};
+use super::select::not_here;
 use super::spec::for_target;
 use super::target::Target;
 use super::traces::Traces;
@@ -88,6 +89,9 @@ struct Shown {
 
 /// Runs a case on a target.
 pub async fn run(context: &Arc<Context>, job: &Job) -> Outcome {
+    if let Some(reason) = not_here(&job.case, &job.target) {
+        return Outcome::NotRun { reason };
+    }
     let image = match context.images.of(&job.case, &job.target).await {
         Ok(image) => image,
         Err(ImageError::Twin(error @ TwinError::NoCompiler(_))) => {

@@ -6,6 +6,11 @@ use std::sync::LazyLock;
 static SYSTEMD: LazyLock<bool> =
     LazyLock::new(|| std::env::var("MULTIWASM_LAB_SYSTEMD").is_ok_and(|value| value == "yes"));
 
+/// Whether systemd makes them.
+pub fn is_systemds() -> bool {
+    *SYSTEMD
+}
+
 /// What the specification of container `id` says as `cgroupsPath`: a path, or `slice:prefix:name`.
 pub fn path(namespace: &str, id: &str) -> String {
     if *SYSTEMD { format!("system.slice:{namespace}:{id}") } else { format!("/{namespace}/{id}") }

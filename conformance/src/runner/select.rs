@@ -2,8 +2,8 @@
 
 use globset::{Glob, GlobMatcher};
 
-use super::machine;
 use super::target::Target;
+use super::{cgroup, machine};
 use crate::case::Case;
 use crate::catalog::Catalog;
 
@@ -72,11 +72,21 @@ impl Pattern {
     }
 }
 
+/// Why a case can't be run on this target here; none where it can.
+pub fn not_here(case: &Case, target: &Target) -> Option<String> {
+    let here = machine::cgroup();
+    if let Some(wanted) = case.cgroup.filter(|wanted| *wanted != here) {
+        return Some(format!("it is about cgroup v{wanted}, and this machine has v{here}"));
+    }
+    if cgroup::is_systemds() && here != 2 {
+        return Some("systemd is asked for cgroups on v2 alone, and this machine has v1".to_owned());
+    }
+    // It would have to be told by options of its own.
+    (cgroup::is_systemds() && target.is("runc")).then(|| "runc is not told that systemd makes the cgroups".to_owned())
+}
+
 /// Whether a case is one for this target at all: another has no cell.
 pub fn applies(case: &Case, target: &Target, catalog: &Catalog) -> bool {
-    if case.cgroup.is_some_and(|version| version != machine::cgroup()) {
-        return false;
-    }
     let has_twin = !catalog.guest(&case.guest).twin.is_empty();
     match &case.targets {
         Some(words) => words.iter().any(|word| target.is(word)) && (has_twin || !target.native),

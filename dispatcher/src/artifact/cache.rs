@@ -63,7 +63,8 @@ pub enum CacheError {
     },
 }
 
-/// Bytes of an artifact from which on hashing it takes longer than waiting until that is not needed: some GB are hashed a second.
+/// Bytes of an artifact whose compiler took seconds, beside which one wait is nothing: without it the next start would read and
+/// hash all of them.
 const LARGE: u64 = 16 << 20;
 
 /// An opened cache.
@@ -166,12 +167,14 @@ impl Cache {
             fs::rename(&new, &path)?;
             // A rename changes the ctime, so the notes are taken after it.
             let record = Record { checksum, notes: Notes::of(&file.metadata()?, &self.boot) };
-            if file.metadata()?.len() >= LARGE {
-                // The next start would hash it once more, had it no record that is believed. The kernel's clock for files
-                // lags by a tick at most, which is half of that.
+            let write = || record.write(&beside(&path, ".sum.new"), &beside(&path, ".sum"), true);
+            write()?;
+            if record.notes.length() >= LARGE {
+                // The same record, believed now. The kernel's clock for files lags by a tick at most, which is half of SETTLED.
+                // Nobody else had the file open for writing while its notes were taken: it is our own copy, of mode 0600.
                 std::thread::sleep(SETTLED * 3 / 2);
+                write()?;
             }
-            record.write(&beside(&path, ".sum.new"), &beside(&path, ".sum"), true)?;
             self.forget_failure(key);
             lock.folder.sync_all()
         });

@@ -33,6 +33,11 @@ impl Notes {
         Self::on(file.dev(), file, boot)
     }
 
+    /// Bytes of the file.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// The notes of now on a file that really lies on `device`.
     pub(super) fn on(device: u64, file: &Metadata, boot: &str) -> Self {
         Self {

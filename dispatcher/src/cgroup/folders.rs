@@ -57,6 +57,11 @@ impl Folders {
         Some(Self { all: all.into_iter().map(|root| root.join(from_root)).collect(), unified })
     }
 
+    /// Whether version 2 is alone, where systemd can be asked for cgroups.
+    pub(crate) fn are_unified() -> bool {
+        Cgroups::of(std::process::id()).is_ok_and(|own| own.roots(&CONTROLLERS).is_empty())
+    }
+
     /// The folders themselves.
     pub(crate) fn all(&self) -> &[PathBuf] {
         &self.all

@@ -20,7 +20,7 @@ use super::stdio::{Stdio, give, open_output};
 use super::teardown::teardown;
 use super::terminal::{self, ConsoleSocket, Pair, Terminal};
 use super::{Preset, SandboxError, rootfs_mount, spec};
-use crate::cgroup::Cgroups;
+use crate::cgroup::{Cgroups, Folders};
 use crate::fault::{self, Fault};
 use crate::guest::{self, Guest};
 use crate::log;
@@ -116,7 +116,9 @@ fn make(
         spec::without_device_nodes(&mut spec);
         record.rootfs.as_deref().map_or(Ok(()), rootfs_mount::without_devices)?;
     }
-    let (cgroup, systemd) = spec::cgroup(&spec, &request.namespace, &request.id);
+    let (cgroup, named) = spec::cgroup(&spec, &request.namespace, &request.id);
+    // libcgroups asks systemd on version 2 alone; elsewhere the name is a folder's.
+    let systemd = named && Folders::are_unified();
     let direct = if kernel_filesystems {
         Err("the kernel's file systems are asked for")
     } else {

@@ -64,7 +64,7 @@ pub(super) fn root(spec: &Spec, bundle: &Path) -> PathBuf {
     spec.root().as_ref().map_or_else(|| bundle.join("rootfs"), |root| root.path().clone())
 }
 
-/// The container's cgroup, and whether it is systemd's to make: those are named `slice:prefix:name`.
+/// The container's cgroup, and whether its name is one for systemd: `slice:prefix:name`.
 pub(super) fn cgroup(spec: &Spec, namespace: &str, id: &str) -> (PathBuf, bool) {
     let given = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
     let path = given.filter(|path| !path.as_os_str().is_empty());

@@ -135,12 +135,16 @@ fn remove_cgroup(cgroup: &Path, record: &Record) -> Result<(), String> {
     }
     let manager = cgroup_manager(cgroup, record).map_err(|error| named(&error))?;
     let deadline = Instant::now() + KILL_WAIT;
-    loop {
-        let Err(error) = manager.remove() else { return Ok(()) };
-        let members: Vec<_> = manager.get_all_pids().unwrap_or_default().iter().map(|pid| pid.as_raw()).collect();
+    // systemd's own way is to ask processes to end, and not to wait. A scope without any goes by itself, in a moment.
+    while let Ok(members) = manager.get_all_pids() {
         if Instant::now() > deadline {
-            return Err(format!("{} (processes in it: {members:?})", named(&error)));
+            return Err(named(&format!("it does not go away (processes in it: {members:?})")));
         }
-        members.into_iter().filter_map(Process::find).for_each(end);
+        if members.is_empty() {
+            manager.remove().map_err(|error| named(&error))?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        members.into_iter().filter_map(|pid| Process::find(pid.as_raw())).for_each(end);
     }
+    Ok(())
 }

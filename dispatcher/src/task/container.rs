@@ -2,13 +2,18 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use containerd_shim::api::Status;
 use libc::c_int;
 
+use super::exits::Exit;
 use super::process::Process;
 use super::stats::MemoryCgroup;
+
+/// The status of a process that SIGKILL has ended.
+const KILLED: u32 = 128 + libc::SIGKILL as u32;
 
 /// A container that Create has made.
 pub(super) struct Container {
@@ -25,6 +30,8 @@ pub(super) struct Container {
     paused: Mutex<bool>,
     /// How often its memory ran out as far as it was told.
     oom_kills: Mutex<u64>,
+    /// A client has sent its first process SIGKILL.
+    killed: AtomicBool,
     /// Held for reading while a process is started, for writing while all are stopped or let go on: a process that is half
     /// in the container can't be waited for when it stands still.
     pub(super) freezing: tokio::sync::RwLock<()>,
@@ -43,6 +50,7 @@ impl Container {
             execs: Mutex::default(),
             paused: Mutex::new(false),
             oom_kills: Mutex::new(0),
+            killed: AtomicBool::new(false),
             freezing: tokio::sync::RwLock::new(()),
         }
     }
@@ -97,11 +105,23 @@ impl Container {
         self.execs().remove(exec_id)
     }
 
-    /// Whether the kernel has killed for want of memory since this was last asked.
-    pub(super) fn memory_ran_out(&self) -> bool {
-        let now = self.memory.as_ref().map_or(0, MemoryCgroup::oom_kills);
-        let mut told = self.oom_kills.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *told, now) < now
+    /// Notes that a client ends its first process.
+    pub(super) fn is_killed(&self) {
+        self.killed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the kernel has killed for want of memory since this was last asked; `first` is how the first process has ended,
+    /// if it has.
+    pub(super) fn memory_ran_out(&self, first: Option<&Exit>) -> bool {
+        let Some(memory) = &self.memory else { return false };
+        let now = memory.oom_kills();
+        let counted = {
+            let mut told = self.oom_kills.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *told, now) < now
+        };
+        // What nobody has asked for, and what has happened in the slice meanwhile, is most likely the same.
+        let by_nobody = first.is_some_and(|exit| exit.status == KILLED) && !self.killed.load(Ordering::Relaxed);
+        counted || (by_nobody && memory.slice_ran_out())
     }
 
     pub(super) fn paused(&self) -> bool {

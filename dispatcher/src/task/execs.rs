@@ -137,6 +137,9 @@ impl Lifecycle {
             // The first process last: with it goes its pid namespace, and the rest need no signal any more.
             container.signal_others(signal);
         }
+        if first && signal == Signal::SIGKILL as i32 {
+            container.is_killed();
+        }
         process.signal(signal).map_err(|errno| match errno {
             nix::Error::EINVAL => error(
                 Code::INVALID_ARGUMENT,

@@ -215,7 +215,8 @@ impl Lifecycle {
                 container.set_paused(false);
                 end_others(&container).await;
             }
-            if container.memory_ran_out() && !fault::is(Fault::OomEvent) {
+            let first = Arc::ptr_eq(&process, &container.init).then_some(&exit);
+            if container.memory_ran_out(first) && !fault::is(Fault::OomEvent) {
                 let container_id = container.id.clone();
                 this.publisher.publish(Event::Oom(TaskOOM { container_id, ..Default::default() }));
             }
@@ -293,6 +294,7 @@ impl Lifecycle {
                 return Err(error(Code::FAILED_PRECONDITION, message));
             }
             // Gone meanwhile is as good.
+            container.is_killed();
             let _ = container.init.kill();
         }
         let this = Arc::clone(self);

@@ -35,10 +35,20 @@ struct Dockerd {
     named: bool,
 }
 
-/// The daemon that this shell's `docker` speaks to; none where it doesn't answer.
+/// How many seconds a daemon has for its answer.
+const PATIENCE: &str = "10";
+
+/// The daemon of this node that this shell's `docker` speaks to; none where it doesn't answer, or is another machine's.
 fn ask_dockerd() -> Option<Dockerd> {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let host = if host.is_empty() { "unix:///var/run/docker.sock".to_owned() } else { host };
+    if !host.starts_with("unix://") {
+        return None;
+    }
     let format = "{{.ServerVersion}}\t{{json .DriverStatus}}\t{{json .Runtimes}}";
-    let said = Command::new("docker").args(["info", "--format", format]).stderr(Stdio::null()).output().ok()?;
+    let mut command = Command::new("timeout");
+    command.args([PATIENCE, "docker", "--host", &host, "info", "--format", format]);
+    let said = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     told(&String::from_utf8_lossy(&said.stdout))
 }
 

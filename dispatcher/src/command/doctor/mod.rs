@@ -78,7 +78,8 @@ impl Finding {
 /// Ends with 1 if there is a problem.
 pub(super) fn run(args: &Args) -> Ended {
     let mut containerd = Containerd::find(&args.address);
-    containerd.config = args.config.as_ref().map(|path| path.as_os_str().to_owned());
+    containerd.config =
+        args.config.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()).into());
     let (config, finding) = check_config(&containerd);
     let mut findings = vec![finding];
     findings.extend(check_engines(&Engines::of(&config)));
@@ -224,8 +225,10 @@ fn check_containerd(address: &Path, containerd: &Containerd) -> Vec<Finding> {
     let shown = address.display();
     if let Err(error) = &containerd.listens {
         let found = format!("no answer at {shown}: {error}: start containerd, or name its socket with --address");
-        // Where there is no socket, there may be no containerd, and modules run without.
-        let verdict = if address.exists() { Verdict::Problem } else { Verdict::Warning };
+        // Nobody is behind the socket. Where there is none, there may be no containerd, and modules run without; and one that is
+        // not ours to ask may be well.
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        let verdict = if refused { Verdict::Problem } else { Verdict::Warning };
         return vec![Finding::new(verdict, "containerd", found)];
     }
     let path = containerd.variable("PATH").unwrap_or_default();

@@ -36,8 +36,10 @@ pub(in crate::sandbox) fn make(
 ) -> Result<i32, SandboxError> {
     let failed = |what: &str, error: io::Error| SandboxError::Inside(format!("{what}: {error}"));
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    direct.cgroup.make(resources).map_err(SandboxError::Inside)?;
-    log::step("worker: cgroup made");
+    if !direct.cgroup.admits() {
+        direct.cgroup.make(resources).map_err(SandboxError::Inside)?;
+        log::step("worker: cgroup made");
+    }
     mkfifo(gate, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|error| failed("the gate can't be made", error.into()))?;
     // For writing as well: then it is never at its end, and opening it waits for nobody.
     let waiting = File::options().read(true).write(true).open(gate);
@@ -54,13 +56,13 @@ pub(in crate::sandbox) fn make(
     };
     drop((report, waiting, admission));
     if let Some(mut admit) = admit {
-        // A process that has ended is told of by `hear`.
-        let admitted = direct.cgroup.admit(child, id, resources).map(|()| admit.write_all(&[0]));
-        admitted.map(drop).map_err(|error| {
+        direct.cgroup.admit(child, id, resources).map_err(|error| {
             end(child);
             SandboxError::Inside(error)
         })?;
         log::step("worker: scope made");
+        // Of a process that has ended since, `hear` tells.
+        let _ = admit.write_all(&[0]);
     }
     hear(said, child)
 }
