@@ -16,7 +16,6 @@ const WASMEDGE: &str = include_str!("../alone/wasmedge.c");
 /// # Errors
 /// A program is not built, or WasmEdge can't compile the module.
 pub fn command(context: &Context, engine: &str, compiled: bool, module: &Path) -> Result<Vec<String>, BenchError> {
-    let words = |program: &Path, module: &Path| vec![program.display().to_string(), module.display().to_string()];
     if engine == "wasmedge" {
         let program = wasmedge(context)?;
         let code = module.with_extension("so");
@@ -24,7 +23,9 @@ pub fn command(context: &Context, engine: &str, compiled: bool, module: &Path) -
             let paths = [program.display().to_string(), module.display().to_string(), code.display().to_string()];
             run(&[&paths[0], "compile", &paths[1], &paths[2]])?.success()?;
         }
-        return Ok(words(&program, if compiled { &code } else { module }));
+        let (mode, module) = if compiled { ("aot", code.as_path()) } else { ("interpreter", module) };
+        let words = [&program.display().to_string(), "run", "--run-mode", mode, &module.display().to_string()];
+        return Ok(words.map(str::to_owned).to_vec());
     }
     let this = std::env::current_exe().map_err(BenchError::file("this program"))?;
     let program = this.with_file_name(format!("alone-{engine}"));
@@ -32,7 +33,7 @@ pub fn command(context: &Context, engine: &str, compiled: bool, module: &Path) -
         let missing = format!("{} is missing, which runs {engine} alone: make tools", program.display());
         return Err(BenchError::Unexpected(missing));
     }
-    Ok(words(&program, module))
+    Ok(vec![program.display().to_string(), module.display().to_string()])
 }
 
 /// WasmEdge's command, compiled with the library that `scripts/get-wasmedge` got.
