@@ -12,6 +12,10 @@ use crate::config::Config;
 use crate::engines::{Engines, Installed, open_at};
 
 /// Show the installed engines, their versions and what they can do
+///
+/// Capabilities: modules and components run; preview1, preview2, wasix, threads, sockets and http are what guests may ask for; aot: it
+/// compiles ahead, into the cache; needs-aot: it has no interpreter, so modules are compiled before they first run; memory-limit,
+/// fuel: a guest's memory, or its instructions, can be limited.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Answer in JSON
