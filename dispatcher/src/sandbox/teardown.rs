@@ -136,12 +136,15 @@ fn remove_cgroup(cgroup: &Path, record: &Record) -> Result<(), String> {
     let manager = cgroup_manager(cgroup, record).map_err(|error| named(&error))?;
     let deadline = Instant::now() + KILL_WAIT;
     // systemd's own way is to ask processes to end, and not to wait. A scope without any goes by itself, in a moment.
+    let mut refused = None;
     while let Ok(members) = manager.get_all_pids() {
         if Instant::now() > deadline {
-            return Err(named(&format!("it does not go away (processes in it: {members:?})")));
+            let reason = refused.map_or_else(|| named(&"it does not go away"), |error| named(&error));
+            return Err(format!("{reason} (processes in it: {members:?})"));
         }
         if members.is_empty() {
-            manager.remove().map_err(|error| named(&error))?;
+            // Who has ended is still in it for a moment.
+            refused = manager.remove().err();
             std::thread::sleep(Duration::from_millis(1));
         }
         members.into_iter().filter_map(|pid| Process::find(pid.as_raw())).for_each(end);
