@@ -23,6 +23,7 @@ mod names;
 mod outcome;
 mod plt;
 mod read_only;
+mod skeleton;
 mod stack;
 mod world;
 
@@ -144,6 +145,7 @@ impl Engine for WasmEdge {
         let path = ffi::c_path(artifact)
             .ok_or_else(|| EngineError::failed(format_args!("{} has a NUL character in it", artifact.display())))?;
         compiler::compile(wasm, &path, self.level).map_err(about)?;
+        skeleton::keep(artifact)?;
         artifact::seal(artifact, facts, &self.fingerprint)
     }
 
