@@ -9,21 +9,33 @@ use crate::context::Context;
 
 const WASMEDGE: &str = include_str!("../alone/wasmedge.c");
 
+/// What an engine makes of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Its best.
+    Compiled,
+    /// None: WasmEdge can do without, and does so when it meets a module for the first time.
+    Interpreted,
+}
+
 /// What runs `module` with arguments behind on the engine of this name, in its own default settings: Wasmtime and Wasmer by
-/// the programs of `alone/`, WasmEdge by its own command, which its library holds. That one interprets; what is `compiled` was
-/// by its `compile`.
+/// the programs of `alone/`, WasmEdge by its own command, which its library holds and which interprets unless a module was compiled by its
+/// `compile`.
 ///
 /// # Errors
 /// A program is not built, or WasmEdge can't compile the module.
-pub fn command(context: &Context, engine: &str, compiled: bool, module: &Path) -> Result<Vec<String>, BenchError> {
+pub fn command(context: &Context, engine: &str, code: Code, module: &Path) -> Result<Vec<String>, BenchError> {
     if engine == "wasmedge" {
         let program = wasmedge(context)?;
-        let code = module.with_extension("so");
-        if compiled && !code.exists() {
-            let paths = [program.display().to_string(), module.display().to_string(), code.display().to_string()];
+        let made = module.with_extension("so");
+        if code == Code::Compiled && !made.exists() {
+            let paths = [program.display().to_string(), module.display().to_string(), made.display().to_string()];
             run(&[&paths[0], "compile", &paths[1], &paths[2]])?.success()?;
         }
-        let (mode, module) = if compiled { ("aot", code.as_path()) } else { ("interpreter", module) };
+        let (mode, module) = match code {
+            Code::Compiled => ("aot", made.as_path()),
+            Code::Interpreted => ("interpreter", module),
+        };
         let words = [&program.display().to_string(), "run", "--run-mode", mode, &module.display().to_string()];
         return Ok(words.map(str::to_owned).to_vec());
     }

@@ -123,7 +123,7 @@ impl Part {
             Self::Compute => {
                 "One piece of work of each kernel, timed inside the guest: a value is the fastest of eight batches. In a container, \
                  set against the same engine alone, in its own default settings and with nothing of multiwasm; that, and a native \
-                 program in runc, against the native program. WasmEdge interprets unless told to compile."
+                 program in runc, against the native program. WasmEdge also interpreted, as it does on its own."
             }
             Self::Io => {
                 "64 KiB at a time, timed inside the guest: to standard output, to and from a file of the container's root \

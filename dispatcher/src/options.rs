@@ -62,8 +62,8 @@ pub fn is_engine_name(text: &str) -> bool {
 /// When a module is compiled to an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compile {
-    /// Where the engine has no quick way from bytes, or its interpreter would not fit into the container; what takes long in
-    /// the background.
+    /// Where the engine has no quick way from bytes, or its interpreter would not fit into the container; what takes long, and
+    /// what an interpreter can begin with, in the background.
     #[default]
     Auto,
     /// For the next start, wherever the engine can: this one runs on what is there soon.
@@ -87,7 +87,8 @@ impl Compile {
     pub fn in_background(self, engine: Capabilities, length: u64) -> bool {
         match self {
             Self::Background => engine.has(Capabilities::AOT),
-            Self::Auto => engine.has(Capabilities::NEEDS_AOT) && length >= SLOW_TO_COMPILE,
+            Self::Auto if engine.has(Capabilities::NEEDS_AOT) => length >= SLOW_TO_COMPILE,
+            Self::Auto => engine.has(Capabilities::AOT),
             Self::Eager | Self::Off => false,
         }
     }
@@ -171,7 +172,8 @@ pub const DEFINITIONS: &[Definition] = &[
         config: Some("compile.mode"),
         doc: "Whether the module is compiled to an artifact, which the cache keeps, before the guest runs. `auto`: \
               where the engine has no quick way from bytes, or where the container's memory limit is too small for \
-              an interpreter, which holds a module many times over; for modules above 512 KiB as `background`. \
+              an interpreter, which holds a module many times over; as `background` for modules above 512 KiB and on \
+              engines that can interpret. \
               `background`: this start runs on what is there soon (a compiler that makes one pass, or an interpreter), \
               while the best code is compiled for the next one, at the lowest priority; `eager`: wherever the engine \
               can compile, and the start waits for it; `off`: only where the engine can't run a module otherwise.",
@@ -490,6 +492,22 @@ mod tests {
         assert!(Compile::Eager.before_start(interpreter_too) && Compile::Eager.before_start(compiler_only));
         assert!(!Compile::Off.before_start(interpreter_too) && Compile::Off.before_start(compiler_only));
         assert!(!Compile::Eager.before_start(Capabilities::MODULES));
+    }
+
+    #[test]
+    fn what_is_slow_to_compile_and_what_can_be_interpreted_is_compiled_in_the_background() {
+        let (compiles, interprets) = (Capabilities::AOT.and(Capabilities::NEEDS_AOT), Capabilities::AOT);
+        for (mode, engine, length, background) in [
+            (Compile::Auto, compiles, SLOW_TO_COMPILE - 1, false),
+            (Compile::Auto, compiles, SLOW_TO_COMPILE, true),
+            (Compile::Auto, interprets, 1, true),
+            (Compile::Auto, Capabilities::MODULES, SLOW_TO_COMPILE, false),
+            (Compile::Background, compiles, 1, true),
+            (Compile::Eager, compiles, SLOW_TO_COMPILE, false),
+            (Compile::Off, interprets, SLOW_TO_COMPILE, false),
+        ] {
+            assert_eq!(mode.in_background(engine, length), background, "{mode:?} {engine:?} {length}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use multiwasm_conformance::command::run;
 use multiwasm_conformance::runner::target::Target;
 
 use crate::BenchError;
-use crate::alone;
+use crate::alone::{self, Code};
 use crate::context::Context;
 use crate::guests::{self, Guests};
 use crate::model::{Part, Unit};
@@ -25,15 +25,6 @@ enum Place {
     Contained(Target, Code),
 }
 
-/// What an engine makes of a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Code {
-    /// What it makes unless told otherwise.
-    Usual,
-    /// WasmEdge interprets unless told to compile.
-    Compiled,
-}
-
 /// Measures each target, and each engine alone.
 ///
 /// # Errors
@@ -46,7 +37,7 @@ pub async fn measure(bench: &mut Bench) -> Result<(), BenchError> {
         let said = match place {
             Place::Native => run(&[&program, "compute", AT_LEAST])?.success()?.err(),
             Place::Alone(engine, code) => {
-                let mut command = alone::command(context, engine, *code == Code::Compiled, &module)?;
+                let mut command = alone::command(context, engine, *code, &module)?;
                 command.extend(["compute".to_owned(), AT_LEAST.to_owned()]);
                 run(&command)?.success()?.err()
             }
@@ -68,14 +59,14 @@ fn places(targets: &[Target]) -> Vec<Column<Place>> {
             of: Place::Contained(column.of.clone(), code),
         };
         let Some(engine) = &column.of.engine else {
-            places.push(contained(&column.name, NATIVE, Code::Usual));
+            places.push(contained(&column.name, NATIVE, Code::Compiled));
             continue;
         };
-        let codes: &[_] = if engine == "wasmedge" { &[Code::Usual, Code::Compiled] } else { &[Code::Usual] };
+        let codes: &[_] = if engine == "wasmedge" { &[Code::Compiled, Code::Interpreted] } else { &[Code::Compiled] };
         for &code in codes {
             let name = match code {
-                Code::Usual => column.name.clone(),
-                Code::Compiled => format!("{} compiled", column.name),
+                Code::Compiled => column.name.clone(),
+                Code::Interpreted => format!("{} interpreted", column.name),
             };
             let alone = format!("{name} alone");
             let of = Place::Alone(engine.clone(), code);
@@ -88,9 +79,11 @@ fn places(targets: &[Target]) -> Vec<Column<Place>> {
 
 async fn contained(context: &Context, guests: &Guests, target: &Target, code: Code) -> Result<String, BenchError> {
     let mut program = guests.bench(target, &["compute", AT_LEAST]);
-    if code == Code::Compiled {
-        program.config = "compile.mode = \"eager\"\n".to_owned();
+    program.config = match code {
+        Code::Compiled => "compile.mode = \"eager\"\n",
+        Code::Interpreted => "compile.mode = \"off\"\n",
     }
+    .to_owned();
     let ended = context.run(target, &program, true).await?;
     Ok(String::from_utf8_lossy(&ended.stderr).into_owned())
 }
@@ -159,8 +152,8 @@ mod tests {
             ("wasmtime", Some("wasmtime alone")),
             ("wasmedge alone", native),
             ("wasmedge", Some("wasmedge alone")),
-            ("wasmedge compiled alone", native),
-            ("wasmedge compiled", Some("wasmedge compiled alone")),
+            ("wasmedge interpreted alone", native),
+            ("wasmedge interpreted", Some("wasmedge interpreted alone")),
         ];
         assert_eq!(told, all);
     }
