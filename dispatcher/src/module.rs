@@ -68,7 +68,9 @@ impl fmt::Display for EntryKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wasm => f.write_str("WebAssembly"),
-            Self::WasmText => f.write_str("WebAssembly in text format"),
+            Self::WasmText => {
+                f.write_str("WebAssembly in text format, which engines do not read: wat2wasm makes a binary of it")
+            }
             Self::Elf => f.write_str("a native program (ELF)"),
             Self::Script => f.write_str("a script"),
             Self::Precompiled(None) => f.write_str("native code (ELF) under a module's name"),
@@ -156,6 +158,9 @@ pub enum ModuleError {
     /// Something else.
     #[error("not a WebAssembly module or component: it is {0}")]
     NotWasm(EntryKind),
+    /// WebAssembly for people.
+    #[error("{}", EntryKind::WasmText)]
+    Text,
     /// A version of the format that nobody has.
     #[error("not a WebAssembly module or component that can be read: format version {version} in layer {layer}")]
     Version {
@@ -237,6 +242,7 @@ fn kind_of(bytes: &[u8]) -> Result<Kind, ModuleError> {
         (EntryKind::Wasm, _) => {
             Err(ModuleError::Damaged(format!("truncated: {} bytes are too few for a header", bytes.len())))
         }
+        (EntryKind::WasmText, _) => Err(ModuleError::Text),
         (other, _) => Err(ModuleError::NotWasm(other)),
     }
 }
@@ -497,9 +503,12 @@ mod tests {
             (b"", EntryKind::Unknown),
         ] {
             assert_eq!(EntryKind::of(first), kind, "{first:?}");
-            if kind != EntryKind::Wasm {
-                assert_eq!(Module::read(first), Err(ModuleError::NotWasm(kind)));
-            }
+            let error = match kind {
+                EntryKind::Wasm => continue,
+                EntryKind::WasmText => ModuleError::Text,
+                kind => ModuleError::NotWasm(kind),
+            };
+            assert_eq!(Module::read(first), Err(error));
         }
         let elf = b"\x7fELF\x02\x01\x01\0\0";
         assert_eq!(EntryKind::of_file(Path::new("/app.wasm"), elf), EntryKind::Precompiled(None));

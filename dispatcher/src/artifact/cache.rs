@@ -17,7 +17,7 @@ use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
 use super::known::{self, Seen};
-use super::record::{Notes, Record, SETTLED};
+use super::record::{Notes, Record, SETTLED, in_a_line};
 use super::{Artifact, Key};
 
 /// Where the cache is where nothing else is configured.
@@ -153,20 +153,22 @@ impl Cache {
         self.lock_how(key, FlockArg::LockExclusive)
     }
 
-    /// Copies the artifact of `key` from a file into the cache: whole, on the disk, and seen by all at once.
+    /// Copies the artifact of `key`, whose module is called `name`, from a file into the cache: whole, on the disk, and seen by
+    /// all at once.
     ///
     /// It is a copy because whoever wrote the file may still have it open for writing.
     ///
     /// # Errors
     /// [`CacheError::Unwritable`]; nothing is left behind then.
-    pub fn store(&self, lock: &Lock, key: &Key, from: &File) -> Result<Artifact, CacheError> {
+    pub fn store(&self, lock: &Lock, key: &Key, name: &str, from: &File) -> Result<Artifact, CacheError> {
         let path = self.path(key);
         let new = beside(&path, ".new");
         self.sweep(key);
         let written = write_whole(from, &new).and_then(|(file, checksum)| {
             fs::rename(&new, &path)?;
             // A rename changes the ctime, so the notes are taken after it.
-            let record = Record { checksum, notes: Notes::of(&file.metadata()?, &self.boot) };
+            let notes = Notes::of(&file.metadata()?, &self.boot);
+            let record = Record { name: in_a_line(name), checksum, notes };
             let write = || record.write(&beside(&path, ".sum.new"), &beside(&path, ".sum"), true);
             write()?;
             if record.notes.length() >= LARGE {

@@ -172,7 +172,7 @@ pub fn compile(
     }
     let file = build(engine, source, bytes, key, limits)?;
     if let Some((cache, lock)) = &locked {
-        match keep(cache, lock, key, &file, limits) {
+        match keep(cache, lock, key, source.name, &file, limits) {
             Ok(artifact) => return Ok(artifact),
             Err(error) => tracing::warn!(%error, "the artifact is kept in memory, the next start compiles again"),
         }
@@ -196,7 +196,7 @@ pub(super) fn compile_aside(
     let kept = match build(engine, source, bytes, key, limits) {
         Ok(file) => cache.lock(key).and_then(|lock| match cache.find(key) {
             Some(_) => Ok(()),
-            None => keep(cache, &lock, key, &file, limits).map(drop),
+            None => keep(cache, &lock, key, source.name, &file, limits).map(drop),
         }),
         Err(error) => cache.note_failure(key, limits, &error),
     };
@@ -204,8 +204,15 @@ pub(super) fn compile_aside(
     let _ = kept;
 }
 
-fn keep(cache: &Cache, lock: &Lock, key: &Key, file: &File, limits: &Limits) -> Result<Artifact, CacheError> {
-    let artifact = cache.store(lock, key, file)?;
+fn keep(
+    cache: &Cache,
+    lock: &Lock,
+    key: &Key,
+    name: &str,
+    file: &File,
+    limits: &Limits,
+) -> Result<Artifact, CacheError> {
+    let artifact = cache.store(lock, key, name, file)?;
     let pruned = cache.prune(limits.cache, None);
     let _ = pruned.inspect_err(|error| tracing::warn!("the compile cache is not kept below its limit: {error}"));
     Ok(artifact)

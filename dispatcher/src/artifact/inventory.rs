@@ -15,6 +15,8 @@ use super::record::Record;
 pub struct Entry {
     /// The file.
     pub path: PathBuf,
+    /// What its module was called where it was met first.
+    pub module: String,
     /// Whose it is.
     pub engine: String,
     /// Bytes of the file.
@@ -111,7 +113,8 @@ fn entry(path: PathBuf) -> Option<Entry> {
     let engine = engine.to_owned();
     let found = path.symlink_metadata().ok().filter(fs::Metadata::is_file)?;
     let used = last_use(&path).unwrap_or(SystemTime::UNIX_EPOCH);
-    Some(Entry { engine, length: found.len(), used, path })
+    let module = Record::read(&beside(&path, ".sum")).map(|(record, _)| record.name).unwrap_or_default();
+    Some(Entry { module, engine, length: found.len(), used, path })
 }
 
 fn last_use(path: &Path) -> Option<SystemTime> {

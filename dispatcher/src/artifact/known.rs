@@ -59,7 +59,7 @@ pub(super) fn note(cache: &Path, seen: &Seen, boot: &str, hash: blake3::Hash) {
         }
         let place = seen.place(cache);
         let new = place.with_extension(format!("{}.new", std::process::id()));
-        Record { checksum: hash, notes: seen.notes(boot) }.write(&new, &place, false)
+        Record { name: String::new(), checksum: hash, notes: seen.notes(boot) }.write(&new, &place, false)
     };
     let _ = written().inspect_err(|error| tracing::debug!("a module's hash is not noted: {error}"));
 }

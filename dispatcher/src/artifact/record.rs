@@ -1,4 +1,4 @@
-//! What is known of a cached artifact, in a small file beside it: its checksum, and when that was last true.
+//! What is known of a cached artifact, in a small file beside it: its module's name, its checksum, and when that was last true.
 //!
 //! Hashing a large artifact costs more than all the rest of a start, so it is hashed where something may have happened to
 //! it: when it is new, once after each boot, and whenever the kernel's own notes (inode, length, ctime, which no program
@@ -11,7 +11,10 @@ use std::path::Path;
 use std::time::Duration;
 
 /// First line of a record. A record of another format is no record: the artifact is compiled again.
-const FORMAT: &str = "multiwasm artifact 1";
+const FORMAT: &str = "multiwasm artifact 2";
+
+/// Characters of a name, which may be an image's choice.
+const NAME: usize = 200;
 
 /// A ctime moves in ticks of the kernel's clock, at most 10 ms (CONFIG_HZ=100): what is changed within one tick of being
 /// hashed can't be told from the notes. A record is believed only if it was written two ticks or more after the ctime.
@@ -53,6 +56,8 @@ impl Notes {
 /// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
+    /// What the module was called where it was met first, for people: one line ([`in_a_line`]), empty if nobody asked.
+    pub(super) name: String,
     pub(super) checksum: blake3::Hash,
     pub(super) notes: Notes,
 }
@@ -84,12 +89,16 @@ impl Record {
     fn text(&self) -> String {
         let Notes { boot, device, inode, length, changed } = &self.notes;
         let checksum = self.checksum.to_hex();
-        format!("{FORMAT}\n{checksum}\n{boot} {device} {inode} {length} {} {}\n.\n", changed.0, changed.1)
+        format!(
+            "{FORMAT}\n{}\n{checksum}\n{boot} {device} {inode} {length} {} {}\n.\n",
+            self.name, changed.0, changed.1
+        )
     }
 
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let (format, checksum, notes, end) = (lines.next()?, lines.next()?, lines.next()?, lines.next()?);
+        let (format, name, checksum) = (lines.next()?, lines.next()?.to_owned(), lines.next()?);
+        let (notes, end) = (lines.next()?, lines.next()?);
         if format != FORMAT || end != "." {
             return None;
         }
@@ -101,8 +110,14 @@ impl Record {
             length: words.next()?.parse().ok()?,
             changed: (words.next()?.parse().ok()?, words.next()?.parse().ok()?),
         };
-        Some(Self { checksum: blake3::Hash::from_hex(checksum).ok()?, notes })
+        Some(Self { name, checksum: blake3::Hash::from_hex(checksum).ok()?, notes })
     }
+}
+
+/// A name as it can stand in a line of a file and of a terminal: control characters replaced, the end of a long one kept.
+pub(super) fn in_a_line(name: &str) -> String {
+    let skipped = name.chars().count().saturating_sub(NAME);
+    name.chars().skip(skipped).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -114,13 +129,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (new, path) = (folder.path().join("new"), folder.path().join("record"));
         let notes = Notes::of(&folder.path().metadata().unwrap(), "boot-id");
-        let record = Record { checksum: blake3::hash(b"artifact"), notes };
+        let record = Record { name: in_a_line("/app\n.wasm"), checksum: blake3::hash(b"artifact"), notes };
         record.write(&new, &path, true).unwrap();
         assert_eq!(Record::read(&path).unwrap().0, record);
         let text = fs::read_to_string(&path).unwrap();
         for len in 0..text.trim_end().len() {
-            fs::write(&path, &text[..len]).unwrap();
+            fs::write(&path, &text.as_bytes()[..len]).unwrap();
             assert_eq!(Record::read(&path), None, "cut at {len}");
         }
+    }
+
+    #[test]
+    fn a_name_is_one_line_and_its_end_is_kept() {
+        assert_eq!(in_a_line("/app\n\u{1b}[31m.wasm"), "/app\u{fffd}\u{fffd}[31m.wasm");
+        assert_eq!(in_a_line(&format!("{}/app.wasm", "é".repeat(300))).chars().count(), NAME);
+        assert!(in_a_line(&format!("{}/app.wasm", "x".repeat(300))).ends_with("/app.wasm"));
     }
 }

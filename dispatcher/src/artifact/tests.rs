@@ -130,7 +130,7 @@ fn what_could_not_be_compiled_later_is_told_and_not_tried_at_each_start() {
     assert_eq!(listed, [("odd".to_owned(), said)]);
     // One that is compiled after all has not failed.
     let file = fs::File::open(lab.obtain("good").unwrap().path()).unwrap();
-    lab.cache().store(&lab.cache().lock(&key).unwrap(), &key, &file).unwrap();
+    lab.cache().store(&lab.cache().lock(&key).unwrap(), &key, "m.wasm", &file).unwrap();
     assert_eq!(lab.cache().failure(&key, &limits()), None);
     // And it does not stand for ever.
     let said = compiled_later(&lab, "nothing", |cache, key| cache.failure(key, &limits()));
@@ -149,7 +149,7 @@ fn a_large_artifact_is_not_hashed_by_the_second_start() {
     let key = lab.key("large");
     let made = tempfile::tempfile().unwrap();
     made.set_len(16 << 20).unwrap();
-    let artifact = lab.cache().store(&lab.cache().lock(&key).unwrap(), &key, &made).unwrap();
+    let artifact = lab.cache().store(&lab.cache().lock(&key).unwrap(), &key, "m.wasm", &made).unwrap();
     let record = || fs::metadata(cache::beside(artifact.path(), ".sum")).unwrap().ino();
     let before = record();
     assert!(lab.cache().find(&key).is_some());

@@ -36,7 +36,7 @@ enum What {
         #[arg(long, value_parser = size)]
         to: Option<u64>,
         /// Remove all that was not used for so many days
-        #[arg(long, value_name = "DAYS")]
+        #[arg(long, value_name = "DAYS", value_parser = days)]
         unused: Option<u64>,
     },
 }
@@ -48,9 +48,15 @@ fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| "allowed is 0, or bytes, or a number with suffix k, m or g".to_owned())
 }
 
+fn days(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "allowed is a whole number of days".to_owned())
+}
+
 #[derive(Debug, Serialize)]
 struct Line {
     path: PathBuf,
+    /// What the module was called where it was met first; empty where that is not known.
+    module: String,
     engine: String,
     bytes: u64,
     /// Seconds since it was last used, to the hour.
@@ -66,14 +72,14 @@ fn since(when: SystemTime) -> u64 {
 }
 
 impl From<Entry> for Line {
-    fn from(Entry { path, engine, length, used }: Entry) -> Self {
-        Self { path, engine, bytes: length, unused_seconds: since(used), failure: None }
+    fn from(Entry { path, module, engine, length, used }: Entry) -> Self {
+        Self { path, module, engine, bytes: length, unused_seconds: since(used), failure: None }
     }
 }
 
 impl From<Failure> for Line {
     fn from(Failure { path, engine, message, when }: Failure) -> Self {
-        Self { path, engine, bytes: 0, unused_seconds: since(when), failure: Some(message) }
+        Self { path, module: String::new(), engine, bytes: 0, unused_seconds: since(when), failure: Some(message) }
     }
 }
 
@@ -92,7 +98,7 @@ pub(super) fn run(args: &Args) -> Ended {
                 return Ok(ExitCode::SUCCESS);
             }
             let all: u64 = lines.iter().map(|line| line.bytes).sum();
-            let mut rows = vec![["ENGINE", "SIZE", "USED", "ARTIFACT"].map(str::to_owned)];
+            let mut rows = vec![["ENGINE", "SIZE", "USED", "MODULE", "ARTIFACT"].map(str::to_owned)];
             let (failed, made): (Vec<&Line>, Vec<_>) = lines.iter().partition(|line| line.failure.is_some());
             rows.extend(made.into_iter().map(row));
             write!(out, "{}", columns(&rows))?;
@@ -124,8 +130,14 @@ pub(super) fn run(args: &Args) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(line: &Line) -> [String; 4] {
-    [line.engine.clone(), mib(line.bytes), ago(line.unused_seconds), line.path.display().to_string()]
+fn row(line: &Line) -> [String; 5] {
+    [
+        line.engine.clone(),
+        mib(line.bytes),
+        ago(line.unused_seconds),
+        line.module.clone(),
+        line.path.display().to_string(),
+    ]
 }
 
 fn ago(seconds: u64) -> String {

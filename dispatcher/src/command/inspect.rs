@@ -33,8 +33,6 @@ pub(super) struct Args {
 enum InspectError {
     #[error("{path}: {reason}")]
     Torn { path: PathBuf, reason: crate::module::ModuleError },
-    #[error("{path}: in text format, which engines do not read: wat2wasm {path} makes a binary of it")]
-    Text { path: PathBuf },
 }
 
 /// The answer.
@@ -63,11 +61,10 @@ pub(super) fn run(args: &Args) -> Ended {
     let Subject { name, path, function, content, .. } = &Subject::find(&args.file, &args.from)?;
     let (file, function) = (PathBuf::from(name), function.clone());
     let report = match EntryKind::of_file(path, &content[..content.len().min(FIRST_BYTES)]) {
-        EntryKind::Wasm => {
+        EntryKind::Wasm | EntryKind::WasmText => {
             let facts = Module::read(content).map_err(|reason| InspectError::Torn { path: file.clone(), reason })?;
             of_module(file, function, content.len(), facts)?
         }
-        EntryKind::WasmText => return Err(InspectError::Text { path: file }.into()),
         kind => of_other(file, function, content.len(), kind),
     };
     if args.json {

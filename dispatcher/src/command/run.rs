@@ -65,8 +65,6 @@ enum RunError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path}: {kind}; run it directly")]
     Native { path: PathBuf, kind: EntryKind },
-    #[error("{path}: in text format, which engines do not read: wat2wasm {path} makes a binary of it")]
-    Text { path: PathBuf },
     #[error("{path}: a bundle's own config.json has its {what}; give them there")]
     NotForBundles { path: PathBuf, what: &'static str },
     #[error("{path}: neither a bundle, which has a config.json, nor an image, which has an oci-layout")]
@@ -94,6 +92,9 @@ fn directory(text: &str) -> Result<Directory, String> {
         [host, guest, "ro"] => (*host, *guest, true),
         _ => return Err("allowed is HOST, HOST:GUEST or HOST:GUEST:ro".to_owned()),
     };
+    if host.is_empty() {
+        return Err("no directory is named; allowed is HOST, HOST:GUEST or HOST:GUEST:ro".to_owned());
+    }
     if !Path::new(host).is_dir() {
         return Err(format!("{host} is no directory"));
     }
@@ -120,10 +121,8 @@ fn module(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     }
     let bytes = fs::read(&path).map_err(|source| RunError::Unreadable { path: path.clone(), source })?;
     let kind = EntryKind::of_file(&path, &bytes[..bytes.len().min(FIRST_BYTES)]);
-    match kind {
-        EntryKind::Elf | EntryKind::Script => return Err(RunError::Native { path, kind }.into()),
-        EntryKind::WasmText => return Err(RunError::Text { path }.into()),
-        _ => {}
+    if matches!(kind, EntryKind::Elf | EntryKind::Script) {
+        return Err(RunError::Native { path, kind }.into());
     }
     let config = Config::load(None)?;
     let annotations = Annotations { options: config.options.clone(), ..Annotations::default() };

@@ -12,6 +12,7 @@ use oci_spec::runtime::Spec;
 use super::artifact::{self, Manifest, Platforms};
 use super::containerd::Containerd;
 use super::content::Store;
+use super::error::LayoutError;
 use super::layout::{Layout, is_layout};
 use super::{ImageError, Origin, command, content, unpack};
 use crate::rootfs::entry::MAX_MODULE;
@@ -64,7 +65,10 @@ fn in_files(name: &Path) -> Option<(PathBuf, Option<String>)> {
 pub fn put(name: &str, place: &Place, rootfs: &Path, args: &[String]) -> Result<Process, ImageError> {
     if let Some((path, image)) = in_files(Path::new(name)) {
         let layout = Layout::open(&path)?;
-        let target = layout.target(image.as_deref())?;
+        let target = match image {
+            Some(image) => among(&layout, &image)?,
+            None => layout.target(None)?,
+        };
         return Image { name, store: &layout }.put(&target, rootfs, args);
     }
     let origin = Origin { address: &place.address, namespace: &place.namespace, id: "" };
@@ -77,6 +81,16 @@ pub fn put(name: &str, place: &Place, rootfs: &Path, args: &[String]) -> Result<
     }
     let Place { namespace, address } = place.clone();
     Err(ImageError::NotFound { image: name.to_owned(), namespace, address })
+}
+
+/// The image of a layout that people call `name`.
+fn among(layout: &Layout, name: &str) -> Result<Descriptor, LayoutError> {
+    let mut found = readings(name).into_iter().map(|reading| layout.target(Some(&reading)));
+    let as_it_is = found.next().expect("the first reading is the name itself");
+    match as_it_is {
+        Err(LayoutError::NoSuchImage { .. }) => found.find_map(Result::ok).map_or(as_it_is, Ok),
+        found => found,
+    }
 }
 
 /// The names that an image may have which people call `name`: as it is, and as Docker completes it.
@@ -199,6 +213,30 @@ fn table(rootfs: &Path, path: &str) -> io::Result<Vec<Vec<String>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_layouts_images_have_short_names_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = |name: &str, digit: &str| {
+            serde_json::json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1,
+                "digest": format!("sha256:{}", digit.repeat(64)),
+                "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": "latest"}})
+        };
+        let images = [
+            image("docker.io/library/hello:latest", "1"),
+            image("hello:1", "2"),
+            image("docker.io/library/hello:1", "3"),
+        ];
+        let index = serde_json::json!({"schemaVersion": 2, "manifests": images});
+        fs::write(folder.path().join("index.json"), index.to_string()).unwrap();
+        let layout = Layout::open(folder.path()).unwrap();
+        let found = |name: &str| among(&layout, name).map(|image| image.digest().digest()[..1].to_owned());
+        assert_eq!(found("hello").unwrap(), "1");
+        assert_eq!(found("docker.io/library/hello:latest").unwrap(), "1");
+        assert_eq!(found("hello:1").unwrap(), "2");
+        let none = found("other").unwrap_err();
+        assert!(matches!(&none, LayoutError::NoSuchImage { name, .. } if name == "other"), "{none}");
+    }
 
     #[test]
     fn names_are_completed_as_docker_does() {
