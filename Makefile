@@ -170,7 +170,7 @@ bench: stage tools ## starts, memory and speed, side by side: tables, JSON, and 
 	mkdir -p $(reports)
 	$(call in_lab_plain,$(SUITE)) $(bench) run $(BENCH) --json $(reports)/bench.json
 	MULTIWASM_LAB_LOG_LEVEL=debug $(call in_lab_plain,$(SUITE)) $(bench) steps $(BENCH) --json $(reports)/bench-steps.json
-	$(bench) report $(reports)/bench.json $(reports)/bench-steps.json --html $(reports)/bench.html >$(reports)/bench.txt
+	$(bench) report $(reports)/bench.json $(reports)/bench-steps.json --html $(reports)/bench.html --svg $(reports)/plots >$(reports)/bench.txt
 	@echo "==> $(reports)/bench.html"
 
 # Engines are loaded as root from here, so nobody else may write to the folder.

@@ -12,7 +12,7 @@ use crate::model::{Part, Report};
 use crate::progress::Progress;
 use crate::rounds::Rounds;
 use crate::run::{self, Plan};
-use crate::{BenchError, compare, html, json, tables, targets};
+use crate::{BenchError, compare, drawings, html, json, tables, targets};
 
 /// Measures multiwasm beside runc and other runtimes, in a lab (scripts/lab).
 #[derive(Debug, Parser)]
@@ -67,6 +67,9 @@ enum Verb {
         /// Write one HTML page with plots
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
+        /// Write each plot as an SVG file into this folder
+        #[arg(long, value_name = "FOLDER")]
+        svg: Option<PathBuf>,
     },
 }
 
@@ -141,11 +144,12 @@ fn perform(verb: &Verb) -> Result<bool, BenchError> {
             print!("{}", compare::table(&changes, *all));
             Ok(changes.iter().all(|change| change.verdict != compare::Verdict::Worse))
         }
-        Verb::Report { reports, html } => {
+        Verb::Report { reports, html, svg } => {
             let reports = reports.iter().map(|file| json::read(file)).collect::<Result<Vec<_>, _>>()?;
             let Some(report) = reports.into_iter().reduce(Report::with) else { return Ok(true) };
             print!("{}", tables::of(&report));
-            page(&report, html.as_deref()).map(|()| true)
+            page(&report, html.as_deref())?;
+            svg.as_ref().map_or(Ok(()), |folder| drawings::write(&report, folder)).map(|()| true)
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use crate::BenchError;
+use crate::colours;
+use crate::markup::text;
 use crate::model::{Part, Report, Series};
 use crate::plots::{self, COLOURS};
 use crate::stats::spread;
@@ -29,7 +31,7 @@ pub fn write(report: &Report) -> Result<String, BenchError> {
     let facts = format!("{}. Measured {}, version {}.", report.machine, report.made, report.version);
     let mut page = PAGE.to_owned();
     let parts = [
-        ("{{style}}", format!("{STYLE}{}", colours())),
+        ("{{style}}", format!("{}{STYLE}{}", colours::style(), backgrounds())),
         ("{{facts}}", text(&facts)),
         ("{{command}}", text(&report.command)),
         ("{{links}}", links),
@@ -41,15 +43,9 @@ pub fn write(report: &Report) -> Result<String, BenchError> {
     Ok(page)
 }
 
-/// What the colours of a plot mean, for the style: the drawing names them, light and dark have their own.
-fn colours() -> String {
-    let of = |number: u8| {
-        format!(
-            "[fill=\"#{0:02X}0000\"]{{fill:var(--series-{number})}}[stroke=\"#{0:02X}0000\"]{{stroke:var(--series-{number})}}.series-{number}{{background:var(--series-{number})}}",
-            10 + number
-        )
-    };
-    (0..COLOURS).map(of).collect()
+/// The colours of a legend's dots.
+fn backgrounds() -> String {
+    (0..COLOURS).map(|number| format!(".series-{number}{{background:var(--series-{number})}}")).collect()
 }
 
 fn section(report: &Report, part: Part) -> Result<String, BenchError> {
@@ -99,11 +95,6 @@ fn cell(report: &Report, series: &Series) -> String {
         let _ = write!(html, "<small>{}–{}</small>", number(spread.low), number(spread.high));
     }
     html + "</td>"
-}
-
-/// Text as such, whatever it holds.
-fn text(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

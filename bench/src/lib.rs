@@ -14,20 +14,23 @@
 //! - [`parts`]: the questions, one a file.
 //! - [`context`]: containerd and images; [`container`]: one container's life, timed; [`guests`]: what runs in it.
 //! - [`model`]: what was measured; [`machine`]: on what; [`stats`]: medians, ranges, and what is noise.
-//! - [`tables`], [`json`], [`html`] with [`plots`]: a report for people and for programs. [`compare`]: two reports.
+//! - [`tables`], [`json`], [`html`] and [`drawings`] with [`plots`]: a report for people and for programs. [`compare`]: two reports.
 #![forbid(unsafe_code)]
 
 pub mod alone;
+pub mod colours;
 pub mod command_line;
 pub mod compare;
 pub mod container;
 pub mod context;
 pub mod demo;
+pub mod drawings;
 pub mod events;
 pub mod guests;
 pub mod html;
 pub mod json;
 pub mod machine;
+pub mod markup;
 pub mod model;
 pub mod parts;
 pub mod plots;

@@ -1,7 +1,7 @@
 //! Plots of a part, as SVG: a row a figure, on it a dot for each target's median and a line from p10 to p90.
 //!
-//! The library draws with colours of its own; here they are names for places of the page's style (see `page/page.css`), which
-//! has them twice, for light and for dark.
+//! The library draws with colours of its own; here they are names for places of a style (`colours`), which has them twice, for light
+//! and for dark.
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -29,7 +29,8 @@ fn colour(at: usize) -> RGBColor {
 
 /// Above so many times the least value the greatest has a scale by powers of ten.
 const WIDE: f64 = 30.0;
-const WIDTH: u32 = 960;
+/// Of a plot, in pixels.
+pub const WIDTH: u32 = 960;
 /// Of one target's dot in a row, and of what is around a plot, in pixels.
 const DOT_HEIGHT: u32 = 11;
 const AROUND: u32 = 60;
@@ -38,6 +39,10 @@ const AROUND: u32 = 60;
 pub struct Plot {
     /// What it shows, for who can't see it.
     pub about: String,
+    /// The unit of its axis.
+    pub axis: &'static str,
+    /// In pixels.
+    pub height: u32,
     /// The drawing.
     pub svg: String,
 }
@@ -66,18 +71,27 @@ pub fn of(report: &Report, part: Part) -> Result<Vec<Plot>, BenchError> {
         };
         let rows: Vec<Row<'_>> = names.map(|name| (name, dots(name))).collect();
         let axis = if unit.name().is_empty() { "number" } else { unit.name() };
-        let svg = draw(&rows, columns.len(), axis)
+        let height = height(rows.len(), columns.len());
+        let svg = draw(&rows, columns.len(), axis, height)
             .map_err(|error| BenchError::Plot { part: part.name(), reason: error.to_string() })?;
-        plots.push(Plot { about: format!("{}, {axis}: {}", part.name(), columns.join(", ")), svg });
+        plots.push(Plot { about: format!("{}, {axis}: {}", part.name(), columns.join(", ")), axis, height, svg });
     }
     Ok(plots)
 }
 
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-fn draw(rows: &[Row<'_>], columns: usize, axis: &str) -> Result<String, DrawingAreaErrorKind<std::io::Error>> {
-    #[expect(clippy::cast_possible_truncation, reason = "some dozens of rows")]
-    let height = AROUND + rows.len() as u32 * (DOT_HEIGHT * columns as u32 + 8);
+#[expect(clippy::cast_possible_truncation, reason = "some dozens of rows")]
+fn height(rows: usize, columns: usize) -> u32 {
+    AROUND + rows as u32 * (DOT_HEIGHT * columns as u32 + 8)
+}
+
+fn draw(
+    rows: &[Row<'_>],
+    columns: usize,
+    axis: &str,
+    height: u32,
+) -> Result<String, DrawingAreaErrorKind<std::io::Error>> {
     let values = || rows.iter().flat_map(|(_, dots)| dots).flat_map(|(_, dot)| [dot.low, dot.median, dot.high]);
     let most = values().fold(0.0, f64::max);
     let least = values().filter(|value| *value > 0.0).fold(f64::MAX, f64::min);
