@@ -14,13 +14,13 @@ const WASMEDGE: &str = include_str!("../alone/wasmedge.c");
 pub enum Code {
     /// Its best.
     Compiled,
-    /// None: WasmEdge can do without, and does so when it meets a module for the first time.
+    /// None, as WasmEdge can do without.
     Interpreted,
 }
 
 /// What runs `module` with arguments behind on the engine of this name, in its own default settings: Wasmtime and Wasmer by
-/// the programs of `alone/`, WasmEdge by its own command, which its library holds and which interprets unless a module was compiled by its
-/// `compile`.
+/// the programs of `alone/`, WasmEdge by its own command, which its library holds; what it shall not interpret, its `compile`
+/// has compiled before.
 ///
 /// # Errors
 /// A program is not built, or WasmEdge can't compile the module.

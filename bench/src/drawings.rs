@@ -11,7 +11,7 @@ use crate::plots::{self, COLOURS, WIDTH};
 
 /// Of the legend, in pixels, and of a letter in it.
 const LEGEND: u32 = 30;
-const LETTER: u32 = 7;
+const LETTER: u32 = 8;
 
 /// Writes them to `folder`, which is made if need be: `PART.svg`, with the unit behind the name where a part has several.
 ///

@@ -22,7 +22,8 @@ fn run(container: Container) {
     await_true("the shim's words are in the log", LIMIT, || log().contains(&created));
 }
 
-const QUICK: &str = "this start has quick code, the best is compiled for the next one";
+/// What a start says that has not the best code, whether that is compiled now or, as others are, later.
+const QUICK: &str = ", its best code is ";
 
 /// What runs a module of its own, which no cache has: its name, and the container as often as it is asked for.
 fn module(

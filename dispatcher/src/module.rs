@@ -159,7 +159,7 @@ pub enum ModuleError {
     #[error("not a WebAssembly module or component: it is {0}")]
     NotWasm(EntryKind),
     /// WebAssembly for people.
-    #[error("{}", EntryKind::WasmText)]
+    #[error("WebAssembly in text format, which engines do not read: wat2wasm makes a binary of it")]
     Text,
     /// A version of the format that nobody has.
     #[error("not a WebAssembly module or component that can be read: format version {version} in layer {layer}")]

@@ -79,11 +79,9 @@ fn places(targets: &[Target]) -> Vec<Column<Place>> {
 
 async fn contained(context: &Context, guests: &Guests, target: &Target, code: Code) -> Result<String, BenchError> {
     let mut program = guests.bench(target, &["compute", AT_LEAST]);
-    program.config = match code {
-        Code::Compiled => "compile.mode = \"eager\"\n",
-        Code::Interpreted => "compile.mode = \"off\"\n",
+    if code == Code::Interpreted {
+        program.annotations.push(guests::compile("off"));
     }
-    .to_owned();
     let ended = context.run(target, &program, true).await?;
     Ok(String::from_utf8_lossy(&ended.stderr).into_owned())
 }

@@ -19,7 +19,7 @@ use crate::run::Bench;
 const SMALL: fat::Size = fat::Size { functions: 12, rounds: 40 };
 const LARGE: fat::Size = fat::Size { functions: 2090, rounds: 40 };
 
-/// A large module is measured in each round of so many: its best code takes seconds on Wasmtime and minutes on WasmEdge.
+/// A large module is measured once in so many rounds: its best code takes WasmEdge minutes.
 const DEAR: usize = 4;
 
 /// The row that all others are set against.
@@ -34,7 +34,7 @@ struct Module {
     words: Vec<String>,
     /// Whether its output is read.
     prints: bool,
-    /// It is measured in each round of so many.
+    /// It is measured once in so many rounds.
     every: usize,
 }
 

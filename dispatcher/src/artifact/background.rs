@@ -6,8 +6,10 @@
 //! goes wrong is told by the next start: the cache keeps it (`failed`).
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
 use multiwasm_engine::loader::LoadedEngine;
 use multiwasm_engine::{Source, SourceForm};
@@ -25,10 +27,35 @@ use crate::{guest, log};
 const IOPRIO_WHO_PROCESS: libc::c_int = 1;
 const IOPRIO_IDLE: libc::c_int = 3 << 13;
 
+/// Why nothing was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum NotBegun {
+    /// Another start of the same module has begun it.
+    #[error("it is being compiled")]
+    Already,
+    /// As many as may be at a time are compiled.
+    #[error("others are compiled first")]
+    Busy,
+    /// The cache does not even take a lock.
+    #[error("{path} can't be written: {source}", path = path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel gives no process.
+    #[error("there is no process for it: {0}")]
+    Fork(nix::Error),
+}
+
 /// Begins to compile `source`, whose key is `key`, in a process of its own, and returns at once. `mapped` says that the bytes
 /// are a mapped file, which is let go of when they are copied.
 ///
 /// The caller must have one thread.
+///
+/// # Errors
+/// [`NotBegun`]; a later start tries again.
 pub fn compile_later(
     engine: &LoadedEngine,
     source: &Source<'_>,
@@ -36,17 +63,15 @@ pub fn compile_later(
     key: &Key,
     cache: &Cache,
     limits: &Limits,
-) {
-    let SourceForm::Bytes(bytes) = source.form else { return };
-    let Some(slot) = slot(cache) else {
-        tracing::debug!("{}: others are compiled meanwhile", source.name);
-        return;
-    };
+) -> Result<(), NotBegun> {
+    let SourceForm::Bytes(bytes) = source.form else { return Ok(()) };
+    let slot = slot(cache, key)?;
     // SAFETY: the caller has one thread (documented).
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => {
             // It forks and ends, so that the one that compiles is nobody's child here.
             let _ = waitpid(child, None);
+            Ok(())
         }
         Ok(ForkResult::Child) => {
             // SAFETY: as above; neither returns into the code that this process is a copy of.
@@ -64,7 +89,7 @@ pub fn compile_later(
             // SAFETY: ends this process at once: no destructor of its parent's may run here.
             unsafe { libc::_exit(0) }
         }
-        Err(error) => tracing::debug!("{}: no process to compile it later: {error}", source.name),
+        Err(error) => Err(NotBegun::Fork(error)),
     }
 }
 
@@ -96,13 +121,30 @@ fn settle(name: &str, slot: &File) -> Option<()> {
     Some(())
 }
 
-/// One of the node's places for this, if one is free: held as long as the file is open anywhere, so before this process forks,
-/// and until the last that it forked has ended.
-fn slot(cache: &Cache) -> Option<File> {
+/// One of the node's places for this, if one is free and none has the same artifact in work: held as long as the file is open
+/// anywhere, so before this process forks, and until the last that it forked has ended. Its content says for which artifact.
+///
+/// Two that come at the very same moment may both begin, and one of them for nothing.
+pub(super) fn slot(cache: &Cache, key: &Key) -> Result<File, NotBegun> {
     let places = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
-    (0..places).find_map(|place| {
-        let file = cache.dir().join(format!("background-{place}.lock"));
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file).ok()?;
-        file.try_lock().ok().map(|()| file)
-    })
+    let wanted = key.file_name();
+    let mut free = None;
+    for place in 0..places {
+        let path = cache.dir().join(format!("background-{place}.lock"));
+        let unwritable = |source| NotBegun::Unwritable { path: path.clone(), source };
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = open.map_err(unwritable)?;
+        if file.try_lock().is_ok() {
+            free.get_or_insert((file, path));
+            continue;
+        }
+        let mut held = String::new();
+        if file.read_to_string(&mut held).is_ok() && held == wanted {
+            return Err(NotBegun::Already);
+        }
+    }
+    let (mut file, path) = free.ok_or(NotBegun::Busy)?;
+    let said = file.set_len(0).and_then(|()| file.write_all(wanted.as_bytes()));
+    said.map_err(|source| NotBegun::Unwritable { path, source })?;
+    Ok(file)
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::cache::{Cache, CacheError, beside};
+use super::record::plain;
 use super::{CompileError, Key, Limits};
 
 /// How a note's name ends.
@@ -34,12 +35,13 @@ impl CompileError {
     /// It would happen again with the same module, engine and limits.
     fn lasts(&self) -> bool {
         match self {
-            Self::Engine { .. }
-            | Self::Memory { .. }
-            | Self::CpuTime { .. }
-            | Self::Timeout { .. }
-            | Self::Crashed { .. } => true,
-            Self::Killed { .. } | Self::Changed { .. } | Self::AlreadyCompiled { .. } | Self::System { .. } => false,
+            Self::Engine { .. } | Self::Memory { .. } | Self::CpuTime { .. } | Self::Crashed { .. } => true,
+            // Who yields to everything may wait for ever: time says nothing of the module.
+            Self::Timeout { .. }
+            | Self::Killed { .. }
+            | Self::Changed { .. }
+            | Self::AlreadyCompiled { .. }
+            | Self::System { .. } => false,
         }
     }
 }
@@ -64,7 +66,7 @@ impl Cache {
         let new = beside(&path, ".new");
         let written = || {
             let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            write!(file, "{}\n{error}\n", said(limits))?;
+            write!(file, "{}\n{}\n", said(limits), plain(&error.to_string()))?;
             fs::rename(&new, &path)
         };
         written().map_err(|source| CacheError::Unwritable { path: path.clone(), source })

@@ -5,13 +5,15 @@
 //! can set) differ from those taken when it was last hashed. In between, a look at the notes is the check.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 /// First line of a record. A record of another format is no record: the artifact is compiled again.
 const FORMAT: &str = "multiwasm artifact 2";
+/// That of before names were kept.
+const NAMELESS: &str = "multiwasm artifact 1";
 
 /// Characters of a name, which may be an image's choice.
 const NAME: usize = 200;
@@ -56,7 +58,7 @@ impl Notes {
 /// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// What the module was called where it was met first, for people: one line ([`in_a_line`]), empty if nobody asked.
+    /// What the module was called where it was met first, for people: [`in_a_line`]. Empty in notes on modules' files.
     pub(super) name: String,
     pub(super) checksum: blake3::Hash,
     pub(super) notes: Notes,
@@ -66,7 +68,9 @@ impl Record {
     /// Reads a record, and whether it was written long enough after the artifact's last change to be believed. None
     /// where it is missing or no whole record.
     pub(super) fn read(path: &Path) -> Option<(Self, bool)> {
-        let record = Self::parse(&fs::read_to_string(path).ok()?)?;
+        let mut text = String::new();
+        open_unseen(path).ok()?.read_to_string(&mut text).ok()?;
+        let record = Self::parse(&text)?;
         let written = fs::symlink_metadata(path).ok()?;
         let since = |seconds: i64, nanoseconds: i64| Duration::new(seconds.max(0) as u64, nanoseconds.max(0) as u32);
         let changed = since(record.notes.changed.0, record.notes.changed.1);
@@ -97,9 +101,13 @@ impl Record {
 
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let (format, name, checksum) = (lines.next()?, lines.next()?.to_owned(), lines.next()?);
-        let (notes, end) = (lines.next()?, lines.next()?);
-        if format != FORMAT || end != "." {
+        let name = match lines.next()? {
+            FORMAT => lines.next()?.to_owned(),
+            NAMELESS => String::new(),
+            _ => return None,
+        };
+        let (checksum, notes, end) = (lines.next()?, lines.next()?, lines.next()?);
+        if end != "." {
             return None;
         }
         let mut words = notes.split(' ');
@@ -114,10 +122,34 @@ impl Record {
     }
 }
 
-/// A name as it can stand in a line of a file and of a terminal: control characters replaced, the end of a long one kept.
+/// Opens a file so that its access time, by which the cache knows what was used last, stays as it is.
+fn open_unseen(path: &Path) -> io::Result<File> {
+    let opened = File::options().read(true).custom_flags(libc::O_NOATIME).open(path);
+    match opened {
+        // Only its owner may (open(2)).
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        opened => opened,
+    }
+}
+
+/// A name as it can stand in a line: [`plain`], and of a long one the end.
 pub(super) fn in_a_line(name: &str) -> String {
+    let name = plain(name);
     let skipped = name.chars().count().saturating_sub(NAME);
-    name.chars().skip(skipped).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    name.chars().skip(skipped).collect()
+}
+
+/// Text of others as it can be shown on a terminal, in one line: neither a control character nor one of those without a width,
+/// which turn the order of letters.
+pub(super) fn plain(text: &str) -> String {
+    let hides =
+        |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let shown = |c: char| match c {
+        '\n' | '\t' => ' ',
+        c if c.is_control() || hides(c) => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -141,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_name_is_one_line_and_its_end_is_kept() {
-        assert_eq!(in_a_line("/app\n\u{1b}[31m.wasm"), "/app\u{fffd}\u{fffd}[31m.wasm");
+        assert_eq!(in_a_line("/app\n\u{1b}[31m\u{202e}.wasm"), "/app \u{fffd}[31m\u{fffd}.wasm");
         assert_eq!(in_a_line(&format!("{}/app.wasm", "é".repeat(300))).chars().count(), NAME);
         assert!(in_a_line(&format!("{}/app.wasm", "x".repeat(300))).ends_with("/app.wasm"));
     }

@@ -93,7 +93,7 @@ fn text(path: &Path) -> String {
 fn compiled_later<T>(lab: &Lab, module: &str, of: impl Fn(&Cache, &Key) -> Option<T>) -> T {
     let (key, found) = look_up(&lab.engine, module.as_bytes(), None, &lab.cache());
     assert!(found.is_none() && key == lab.key(module));
-    compile_later(&lab.engine, &source(module), false, &key, &lab.cache(), &limits());
+    compile_later(&lab.engine, &source(module), false, &key, &lab.cache(), &limits()).unwrap();
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(seen) = of(&lab.cache(), &key) {
@@ -187,7 +187,7 @@ fn a_key_depends_on_module_engine_and_fingerprint() {
 #[test]
 fn a_torn_or_altered_artifact_is_compiled_again() {
     type Harm = fn(&Path);
-    let harms: [(&str, Harm); 5] = [
+    let harms: [(&str, Harm); 6] = [
         ("truncated", |path| fs::write(path, &text(path)[..3]).unwrap()),
         ("one byte flipped", |path| {
             let mut bytes = fs::read(path).unwrap();
@@ -199,7 +199,14 @@ fn a_torn_or_altered_artifact_is_compiled_again() {
             fs::rename(path.with_extension("x"), path).unwrap();
         }),
         ("without its record", |path| fs::remove_file(format!("{}.sum", path.display())).unwrap()),
-        ("with half a record", |path| fs::write(format!("{}.sum", path.display()), "multiwasm artifact 1").unwrap()),
+        ("with half a record", |path| {
+            let record = format!("{}.sum", path.display());
+            let whole = fs::read(&record).unwrap();
+            fs::write(record, &whole[..whole.len() / 2]).unwrap();
+        }),
+        ("with a record of another format", |path| {
+            fs::write(format!("{}.sum", path.display()), "multiwasm artifact 0\n").unwrap();
+        }),
     ];
     let lab = Lab::new();
     for (what, harm) in harms {
@@ -405,4 +412,34 @@ fn a_folder_that_others_can_change_is_refused() {
     assert!(matches!(Cache::open(&lab.dir()), Err(CacheError::Unsafe { owner: 65534, .. })));
     let file = lab.folder.path().join("odd.so");
     assert!(Cache::open(&file).unwrap_err().to_string().contains("odd.so"));
+}
+
+#[test]
+fn looking_at_the_cache_is_no_use_of_it() {
+    let lab = Lab::new();
+    let (old, new) = (lab.obtain("good old").unwrap(), lab.obtain("good new").unwrap());
+    let record = fs::File::open(cache::beside(old.path(), ".sum")).unwrap();
+    let then = std::time::SystemTime::now() - Duration::from_secs(30 * 24 * 60 * 60);
+    record.set_times(fs::FileTimes::new().set_accessed(then)).unwrap();
+    for entry in lab.cache().entries() {
+        assert_eq!(entry.module, "/app.wasm");
+        assert!(lab.cache().verify(&entry).unwrap());
+    }
+    let pruned = lab.cache().prune(u64::MAX, Some(Duration::from_secs(7 * 24 * 60 * 60))).unwrap();
+    assert_eq!((pruned.artifacts, old.path().exists(), new.path().exists()), (1, false, true));
+}
+
+#[test]
+fn the_same_module_is_compiled_in_the_background_once_at_a_time() {
+    let lab = Lab::new();
+    let (key, other) = (lab.key("good once"), lab.key("good other"));
+    let held = background::slot(&lab.cache(), &key).unwrap();
+    assert!(matches!(background::slot(&lab.cache(), &key), Err(NotBegun::Already)));
+    let places = std::thread::available_parallelism().unwrap().get().div_ceil(2);
+    let others: Vec<_> =
+        (0..places).map(|at| background::slot(&lab.cache(), &lab.key(&format!("good {at}")))).collect();
+    assert_eq!(others.iter().filter(|slot| slot.is_ok()).count(), places - 1);
+    assert!(matches!(background::slot(&lab.cache(), &other), Err(NotBegun::Busy)));
+    drop(held);
+    background::slot(&lab.cache(), &key).unwrap();
 }

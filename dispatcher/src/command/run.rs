@@ -30,7 +30,7 @@ const NAMESPACE: &str = "multiwasm-run";
 ///
 /// A module runs in this process: it has the directories that --dir gives it and the network of this process, and no other
 /// confinement than its engine. An image runs in a container without a network: one that containerd has, by its name, or an OCI
-/// image layout (a folder or archive), by its path or `PATH:NAME`. So does a bundle, a folder with config.json and a root file
+/// image layout (a folder or archive), by its path or `PATH:NAME`, short as for Docker or whole. So does a bundle, a folder with config.json and a root file
 /// system, as its config.json says.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -65,6 +65,8 @@ enum RunError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path}: {kind}; run it directly")]
     Native { path: PathBuf, kind: EntryKind },
+    #[error("{path}: {}", crate::module::ModuleError::Text)]
+    Text { path: PathBuf },
     #[error("{path}: a bundle's own config.json has its {what}; give them there")]
     NotForBundles { path: PathBuf, what: &'static str },
     #[error("{path}: neither a bundle, which has a config.json, nor an image, which has an oci-layout")]
@@ -121,8 +123,10 @@ fn module(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     }
     let bytes = fs::read(&path).map_err(|source| RunError::Unreadable { path: path.clone(), source })?;
     let kind = EntryKind::of_file(&path, &bytes[..bytes.len().min(FIRST_BYTES)]);
-    if matches!(kind, EntryKind::Elf | EntryKind::Script) {
-        return Err(RunError::Native { path, kind }.into());
+    match kind {
+        EntryKind::Elf | EntryKind::Script => return Err(RunError::Native { path, kind }.into()),
+        EntryKind::WasmText => return Err(RunError::Text { path }.into()),
+        _ => {}
     }
     let config = Config::load(None)?;
     let annotations = Annotations { options: config.options.clone(), ..Annotations::default() };
@@ -235,6 +239,9 @@ mod tests {
         assert_eq!(read, Directory { guest: "/data".into(), host: host.clone().into(), read_only: true });
         assert!(directory(&host).is_ok());
         assert!(directory("/nonexistent").unwrap_err().contains("/nonexistent"));
+        for nameless in ["", ":/data"] {
+            assert!(directory(nameless).unwrap_err().contains("no directory is named"), "{nameless}");
+        }
         assert!(directory(&format!("{host}:/data:rw")).is_err());
     }
 }

@@ -85,12 +85,12 @@ pub fn put(name: &str, place: &Place, rootfs: &Path, args: &[String]) -> Result<
 
 /// The image of a layout that people call `name`.
 fn among(layout: &Layout, name: &str) -> Result<Descriptor, LayoutError> {
-    let mut found = readings(name).into_iter().map(|reading| layout.target(Some(&reading)));
-    let as_it_is = found.next().expect("the first reading is the name itself");
-    match as_it_is {
-        Err(LayoutError::NoSuchImage { .. }) => found.find_map(Result::ok).map_or(as_it_is, Ok),
-        found => found,
+    let found = layout.target(Some(name));
+    if !matches!(found, Err(LayoutError::NoSuchImage { .. })) {
+        return found;
     }
+    let mut others = readings(name).into_iter().skip(1).map(|reading| layout.target(Some(&reading)));
+    others.find(|found| !matches!(found, Err(LayoutError::NoSuchImage { .. }))).unwrap_or(found)
 }
 
 /// The names that an image may have which people call `name`: as it is, and as Docker completes it.
@@ -226,6 +226,8 @@ mod tests {
             image("docker.io/library/hello:latest", "1"),
             image("hello:1", "2"),
             image("docker.io/library/hello:1", "3"),
+            image("docker.io/library/twice:latest", "4"),
+            image("docker.io/library/twice:latest", "5"),
         ];
         let index = serde_json::json!({"schemaVersion": 2, "manifests": images});
         fs::write(folder.path().join("index.json"), index.to_string()).unwrap();
@@ -234,6 +236,8 @@ mod tests {
         assert_eq!(found("hello").unwrap(), "1");
         assert_eq!(found("docker.io/library/hello:latest").unwrap(), "1");
         assert_eq!(found("hello:1").unwrap(), "2");
+        let several = found("twice").unwrap_err();
+        assert!(matches!(several, LayoutError::Several { .. }), "{several}");
         let none = found("other").unwrap_err();
         assert!(matches!(&none, LayoutError::NoSuchImage { name, .. } if name == "other"), "{none}");
     }

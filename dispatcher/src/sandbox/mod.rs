@@ -15,6 +15,7 @@
 //! - `limits`: pausing, other limits
 
 mod check;
+mod code;
 mod create;
 mod direct;
 mod error;

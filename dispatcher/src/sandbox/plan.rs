@@ -7,19 +7,19 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use multiwasm_engine::loader::{LoadedEngine, LoadedModule};
-use multiwasm_engine::{Capabilities, EngineError, ErrorKind, Optimize, Source, SourceForm};
+use multiwasm_engine::loader::LoadedModule;
+use multiwasm_engine::{EngineError, ErrorKind, Source, SourceForm};
 use oci_spec::runtime::Spec;
 
+use super::code::{self, Wanted};
 use super::{Preset, SandboxError};
-use crate::artifact::{self, Cache, Seen};
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::fault::{self, Fault};
 use crate::guest::Guest;
 use crate::image::{self, Module, Origin};
 use crate::module::{self, EntryKind, FIRST_BYTES, Facts, Kind};
-use crate::options::{Annotations, Compile, EngineChoice};
+use crate::options::{Annotations, EngineChoice};
 use crate::rootfs::{Content, Entry, EntryError};
 use crate::selection::{Choice, Inputs, select};
 
@@ -44,10 +44,6 @@ pub struct Chosen<'a> {
     /// The container's memory limit in bytes.
     pub memory: Option<u64>,
 }
-
-/// How many times over an interpreter holds a module: WasmEdge 0.17.1 needed 217 MB for a generated one of 9.6 MB, which
-/// is 23, and a guest wants some too.
-const INTERPRETED: u64 = 32;
 
 /// The container that a plan is for.
 #[derive(Clone, Copy)]
@@ -173,7 +169,7 @@ pub fn choose_and_load(
             let source = Source { name, form: SourceForm::Artifact(&path), component: false, function };
             // An artifact does not say what it was; its engine knows when it sees it.
             let loaded = engine.load(&source).or_else(|_| engine.load(&Source { component: true, ..source }));
-            return Ok((loaded.map_err(|source| failed(name, &engine, source))?, choice));
+            return Ok((loaded.map_err(|source| code::failed(name, &engine, source))?, choice));
         }
         EntryKind::Unknown if !content.starts_with(b"\0asm") => {
             let begins = format!("{:?}", String::from_utf8_lossy(&content[..content.len().min(8)]));
@@ -203,26 +199,10 @@ pub fn choose_and_load(
         let source = EngineError::new(ErrorKind::MissingExport, lacks);
         return Err(SandboxError::Engine { file: name.to_owned(), engine: choice.engine, source });
     }
-    let options = &chosen.annotations.options;
-    let can = preset.capabilities(&engines, &choice.engine)?;
-    let cramped = options.compile == Compile::Auto
-        && can.has(Capabilities::AOT)
-        && chosen.memory.is_some_and(|limit| limit / INTERPRETED < content.len() as u64);
-    let ahead = cramped || options.compile.before_start(can);
-    // Nobody asked for good code, only for code that fits.
-    let optimize = if cramped && !options.compile.before_start(can) { Optimize::Quick } else { options.optimize };
-    let engine = preset.engine(&engines, &choice.engine, optimize)?;
     let component = facts.kind == Kind::Component;
     let source = Source { name, form: SourceForm::Bytes(content), component, function };
-    let later = optimize == Optimize::Speed && !cramped && options.compile.in_background(can, content.len() as u64);
-    let module = if later {
-        let quick = can.has(Capabilities::NEEDS_AOT).then(|| preset.engine(&engines, &choice.engine, Optimize::Quick));
-        soon(&engine, quick.transpose()?.as_ref(), &source, content, chosen.config)
-    } else if ahead {
-        compiled(&engine, &source, content.seen(), chosen.config)
-    } else {
-        as_it_is(&engine, &source)
-    };
+    let wanted = Wanted { engine: &choice.engine, engines: &engines, preset, chosen };
+    let module = code::load(&wanted, &source, content);
     Ok((module.map_err(|error| in_one_wording(error, &facts))?, choice))
 }
 
@@ -239,80 +219,6 @@ fn in_one_wording(error: SandboxError, facts: &Facts) -> SandboxError {
             EngineError::new(source.kind, format_args!("imports {import}, which {engine} does not offer{words}"))
         }
     };
-    SandboxError::Engine { file, engine, source }
-}
-
-fn as_it_is(engine: &LoadedEngine, source: &Source<'_>) -> Result<LoadedModule, SandboxError> {
-    engine.load(source).map_err(|error| failed(source.name, engine, error))
-}
-
-/// The best code where the cache has it. Else what is there soon: by `quick`, or without compiling where there is none; and
-/// the best code is compiled for the next start.
-fn soon(
-    best: &LoadedEngine,
-    quick: Option<&LoadedEngine>,
-    source: &Source<'_>,
-    content: &Content,
-    config: &Config,
-) -> Result<LoadedModule, SandboxError> {
-    let now = || match quick {
-        Some(quick) => compiled(quick, source, content.seen(), config),
-        None => as_it_is(best, source),
-    };
-    // Without a cache there is no next time.
-    let Ok(cache) = Cache::open(&config.cache) else { return compiled(best, source, content.seen(), config) };
-    let (key, found) = artifact::look_up(best, content, content.seen(), &cache);
-    if let Some(made) = found {
-        match best.load(&Source { form: SourceForm::Artifact(made.path()), ..*source }) {
-            Ok(module) => return Ok(module),
-            // Else it would be found again, and never replaced.
-            Err(error) => {
-                tracing::warn!("{} is compiled again: {error}", source.name);
-                cache.remove(&key);
-            }
-        }
-    }
-    let module = now()?;
-    if let Some(reason) = cache.failure(&key, &config.compile) {
-        tracing::warn!("{} runs on quick code, the best could not be compiled: {reason}", source.name);
-        return Ok(module);
-    }
-    tracing::info!("{}: this start has quick code, the best is compiled for the next one", source.name);
-    artifact::compile_later(best, source, matches!(content, Content::Mapped(..)), &key, &cache, &config.compile);
-    Ok(module)
-}
-
-fn compiled(
-    engine: &LoadedEngine,
-    source: &Source<'_>,
-    seen: Option<&Seen>,
-    config: &Config,
-) -> Result<LoadedModule, SandboxError> {
-    let cache = Cache::open(&config.cache)
-        .inspect_err(|error| tracing::warn!("{} is compiled for this start alone: {error}", source.name))
-        .ok();
-    let made = artifact::obtain(engine, source, seen, cache.as_ref(), &config.compile)?;
-    match engine.load(&Source { form: SourceForm::Artifact(made.path()), ..*source }) {
-        // The cache's key holds what artifacts depend on; an engine that sees more is right, and gets what it wants.
-        // One that was found may be taken out before it is opened, where the cache is full.
-        Err(EngineError { kind, message })
-            if made.is_cached() && (kind == ErrorKind::Stale || !made.path().exists()) =>
-        {
-            tracing::warn!("{} is compiled again: {message}", source.name);
-            let made = artifact::renew(engine, source, cache.as_ref(), &config.compile)?;
-            as_it_is(engine, &Source { form: SourceForm::Artifact(made.path()), ..*source })
-        }
-        loaded => loaded.map_err(|error| failed(source.name, engine, error)),
-    }
-}
-
-fn failed(file: &str, engine: &LoadedEngine, mut source: EngineError) -> SandboxError {
-    // Engines name the file too, for those who run them without us.
-    if let Some(rest) = source.message.strip_prefix(file).and_then(|rest| rest.strip_prefix(": ")) {
-        source.message = rest.to_owned();
-    }
-    let engine = engine.plugin().description().name.clone();
-    let file = if fault::is(Fault::Message) { String::new() } else { file.to_owned() };
     SandboxError::Engine { file, engine, source }
 }
 

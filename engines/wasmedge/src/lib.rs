@@ -4,7 +4,8 @@
 //! # Layout
 //!
 //! - this file: the steps of the contract
-//! - `facts`, `artifact`: what is known of a module before WasmEdge sees it; what compiling leaves
+//! - `facts`, `artifact`, `skeleton`: what is known of a module before WasmEdge sees it; what compiling leaves, and how much of
+//!   the module that keeps
 //! - `compiler`: its compiler, loaded only where it is called
 //! - `world`, `read_only`: what a guest gets
 //! - `outcome`, `names`: how it ended, and where
@@ -145,7 +146,7 @@ impl Engine for WasmEdge {
         let path = ffi::c_path(artifact)
             .ok_or_else(|| EngineError::failed(format_args!("{} has a NUL character in it", artifact.display())))?;
         compiler::compile(wasm, &path, self.level).map_err(about)?;
-        skeleton::keep(artifact)?;
+        skeleton::shorten(artifact).map_err(about)?;
         artifact::seal(artifact, facts, &self.fingerprint)
     }
 

@@ -10,7 +10,7 @@ use wasmparser::{BinaryReader, KnownCustom, Name, NameSectionReader, Parser, Pay
 pub(crate) struct Names {
     /// The content of the custom section `name`.
     section: Vec<u8>,
-    /// Where each function body begins, in the order of the code section.
+    /// Where each function body begins, in the order of the code section: in the file, or, of an artifact, in its skeleton.
     bodies: Vec<u32>,
     /// Functions that are imported; indices begin with them.
     imported: u32,
