@@ -168,7 +168,7 @@ guests: ## build the guests of the tests again, from their sources
 bench: stage tools ## starts, memory and speed, side by side: tables, JSON, and a page with plots (BENCH='--rounds 50 --large')
 	scripts/setup $(SUITE)
 	mkdir -p $(reports)
-	rm -f $(reports)/bench*.json
+	rm -f $(reports)/bench.json $(reports)/bench-steps.json
 	@# What could not be measured, a module that one engine refuses for one, stands in the report.
 	$(call in_lab_plain,$(SUITE)) $(bench) run $(BENCH) --json $(reports)/bench.json || [ -s $(reports)/bench.json ]
 	MULTIWASM_LAB_LOG_LEVEL=debug $(call in_lab_plain,$(SUITE)) $(bench) steps $(BENCH) --json $(reports)/bench-steps.json

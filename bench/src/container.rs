@@ -32,7 +32,7 @@ pub struct Program {
     pub exit: u32,
     /// More for the configuration that our runtime is given by its options (TOML).
     pub config: String,
-    /// Annotations that our runtime understands.
+    /// Annotations that our runtime understands; those that all containers were given go before these.
     pub annotations: Vec<(String, String)>,
 }
 
@@ -218,7 +218,7 @@ impl Context {
     /// The specification is made as that of a conformance case.
     fn specification(&self, target: &Target, program: &Program, id: &str) -> Result<serde_json::Value, BenchError> {
         let (first, rest) = program.words.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-        let own = self.annotations.iter().chain(&program.annotations).filter(|_| !target.native);
+        let own = program.annotations.iter().chain(&self.annotations).filter(|_| !target.native);
         let annotations: std::collections::BTreeMap<_, _> = own.cloned().collect();
         let case = json!({ "name": id, "about": "measured", "argv0": first, "args": rest, "annotations": annotations });
         let unexpected = |error: String| BenchError::Unexpected(format!("the specification of {id}: {error}"));

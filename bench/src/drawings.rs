@@ -9,8 +9,8 @@ use crate::markup::text;
 use crate::model::Report;
 use crate::plots::{self, COLOURS, WIDTH};
 
-/// Of the legend, in pixels, and of a letter in it.
-const LEGEND: u32 = 30;
+/// Of a line of the legend, in pixels, and of a letter in it.
+const LINE: u32 = 22;
 const LETTER: u32 = 8;
 
 /// Writes them to `folder`, which is made if need be: `PART.svg`, with the unit behind the name where a part has several.
@@ -34,28 +34,33 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// A dot and a name for each column.
-fn legend(columns: &[&str]) -> String {
-    let (mut svg, mut x) = (String::new(), 16);
+/// A dot and a name for each column, in as many lines as they need; and their height.
+fn legend(columns: &[&str]) -> (String, u32) {
+    const LEFT: u32 = 16;
+    let (mut svg, mut x, mut y) = (String::new(), LEFT, 16);
     for (at, column) in columns.iter().enumerate() {
+        #[expect(clippy::cast_possible_truncation, reason = "a name has some dozens of letters")]
+        let width = 10 + column.chars().count() as u32 * LETTER + 22;
+        if x + width > WIDTH && x > LEFT {
+            (x, y) = (LEFT, y + LINE);
+        }
         let colour = 10 + at % usize::from(COLOURS);
         let _ = write!(
             svg,
-            "<circle cx=\"{x}\" cy=\"16\" r=\"5\" fill=\"#{colour:02X}0000\"/><text x=\"{}\" y=\"20\" font-size=\"13\" \
+            "<circle cx=\"{x}\" cy=\"{y}\" r=\"5\" fill=\"#{colour:02X}0000\"/><text x=\"{}\" y=\"{}\" font-size=\"13\" \
              fill=\"#010203\">{}</text>",
             x + 10,
+            y + 4,
             text(column)
         );
-        #[expect(clippy::cast_possible_truncation, reason = "a name has some dozens of letters")]
-        let letters = column.chars().count() as u32;
-        x += 10 + letters * LETTER + 22;
+        x += width;
     }
-    svg
+    (svg, y + 14)
 }
 
-fn alone(plot: &plots::Plot, legend: &str) -> String {
-    let height = plot.height + LEGEND;
-    let inner = plot.svg.replacen("<svg ", &format!("<svg y=\"{LEGEND}\" "), 1);
+fn alone(plot: &plots::Plot, (legend, above): &(String, u32)) -> String {
+    let height = plot.height + above;
+    let inner = plot.svg.replacen("<svg ", &format!("<svg y=\"{above}\" "), 1);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
          role=\"img\" aria-label=\"{}\"><style>{}text{{font-family:var(--sans)}}</style><rect width=\"100%\" height=\"100%\" \
@@ -68,6 +73,21 @@ fn alone(plot: &plots::Plot, legend: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_legend_has_lines() {
+        let names: Vec<_> = (0..10).map(|at| format!("a target's long name {at}")).collect();
+        let (svg, height) = legend(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let numbers = |name: &str| -> Vec<u32> {
+            let of = |rest: &str| rest.split('"').next().unwrap().parse().unwrap();
+            svg.split(&format!(" {name}=\"")).skip(1).map(of).collect()
+        };
+        assert!(numbers("x").iter().all(|x| x + 22 * LETTER <= WIDTH), "{svg}");
+        assert!(numbers("cy").iter().all(|y| *y < height) && height > LINE * 2, "{svg}");
+        let colours: std::collections::BTreeSet<_> =
+            svg.split("<circle").skip(1).map(|it| it.split("fill=").nth(1)).collect();
+        assert_eq!(colours.len(), 10);
+    }
 
     #[test]
     fn a_file_for_each_plot_stands_alone() {

@@ -18,7 +18,7 @@ const INK: RGBColor = RGBColor(1, 2, 3);
 /// The one that it makes the grid's.
 const LINE: RGBColor = RGBColor(2, 3, 4);
 /// As many targets have a colour of their own; more begin anew.
-pub const COLOURS: u8 = 8;
+pub const COLOURS: u8 = 10;
 
 /// The colour of a target, which the style makes a real one.
 fn colour(at: usize) -> RGBColor {

@@ -24,6 +24,7 @@ fn run(container: Container) {
 
 /// What a start says that has not the best code, whether that is compiled now or, as others are, later.
 const QUICK: &str = ", its best code is ";
+const FAILED: &str = ", its best code could not be compiled";
 
 /// What runs a module of its own, which no cache has: its name, and the container as often as it is asked for.
 fn module(
@@ -56,6 +57,8 @@ each_engine!(in_the_background_the_first_start_is_quick_and_a_later_one_has_the_
     });
     run(container());
     assert_eq!(quick_starts(&name), before, "it is there to stay");
+    let failed = |line: &&str| line.contains(&name) && line.contains(FAILED);
+    assert_eq!(log().lines().find(failed), None, "it could be compiled");
 });
 
 each_engine!(what_is_compiled_eagerly_is_never_quick, |target| {

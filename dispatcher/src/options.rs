@@ -62,8 +62,7 @@ pub fn is_engine_name(text: &str) -> bool {
 /// When a module is compiled to an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compile {
-    /// Where the engine has no quick way from bytes, or its interpreter would not fit into the container; what takes long, and
-    /// what an interpreter can begin with, in the background.
+    /// What takes long, and what an interpreter can begin with, in the background; all else before the guest runs.
     #[default]
     Auto,
     /// For the next start, wherever the engine can: this one runs on what is there soon.
@@ -170,13 +169,12 @@ pub const DEFINITIONS: &[Definition] = &[
         allowed: "auto, background, eager or off",
         default: "auto",
         config: Some("compile.mode"),
-        doc: "Whether the module is compiled to an artifact, which the cache keeps, before the guest runs. `auto`: \
-              where the engine has no quick way from bytes, or where the container's memory limit is too small for \
-              an interpreter, which holds a module many times over; as `background` for modules above 512 KiB and on \
-              engines that can interpret. \
-              `background`: this start runs on what is there soon (a compiler that makes one pass, or an interpreter), \
-              while the best code is compiled for the next one, at the lowest priority; `eager`: wherever the engine \
-              can compile, and the start waits for it; `off`: only where the engine can't run a module otherwise.",
+        doc: "When the module's best code, an artifact that the cache keeps, is compiled. `eager`: before the guest runs, \
+              wherever the engine can compile. `background`: while it runs, at the lowest priority, for the next start; this one \
+              runs on what is there soon (a compiler that makes one pass, or an interpreter). `off`: only where the engine can't \
+              run a module otherwise, and then before the guest runs. `auto`: as `background` for modules above 512 KiB and on \
+              engines that can interpret; where the container's memory limit is too small for an interpreter, which holds a \
+              module many times over, this start waits for quick code; all else as `off`.",
         set: |options, value| {
             options.compile = match value {
                 "auto" => Compile::Auto,

@@ -6,7 +6,7 @@
 //! goes wrong is told by the next start: the cache keeps it (`failed`).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use multiwasm_engine::loader::LoadedEngine;
 use multiwasm_engine::{Source, SourceForm};
 use nix::sys::prctl;
 use nix::sys::signal::SigSet;
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, chdir, fork};
 
 use super::compile::compile_aside;
@@ -44,12 +44,28 @@ pub enum NotBegun {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The kernel gives no process.
+    /// The kernel gives no process, or no pipe to one.
     #[error("there is no process for it: {0}")]
-    Fork(nix::Error),
+    Process(io::Error),
+    /// It is no module but an artifact.
+    #[error("it is compiled already")]
+    Compiled,
 }
 
-/// Begins to compile `source`, whose key is `key`, in a process of its own, and returns at once. `mapped` says that the bytes
+/// A compiler that waits to begin. Without [`Later::begin`] it goes away.
+#[must_use]
+#[derive(Debug)]
+pub struct Later(PipeWriter);
+
+impl Later {
+    /// Lets it begin.
+    pub fn begin(mut self) {
+        // It has gone, if it can't be told: the next start finds that nothing was made.
+        let _ = self.0.write_all(&[0]);
+    }
+}
+
+/// Prepares to compile `source`, whose key is `key`, in a process of its own, and returns at once. `mapped` says that the bytes
 /// are a mapped file, which is let go of when they are copied.
 ///
 /// The caller must have one thread.
@@ -63,19 +79,26 @@ pub fn compile_later(
     key: &Key,
     cache: &Cache,
     limits: &Limits,
-) -> Result<(), NotBegun> {
-    let SourceForm::Bytes(bytes) = source.form else { return Ok(()) };
+) -> Result<Later, NotBegun> {
+    let SourceForm::Bytes(bytes) = source.form else { return Err(NotBegun::Compiled) };
     let slot = slot(cache, key)?;
+    let (mut told, later) = io::pipe().map_err(NotBegun::Process)?;
     // SAFETY: the caller has one thread (documented).
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => {
             // It forks and ends, so that the one that compiles is nobody's child here.
-            let _ = waitpid(child, None);
-            Ok(())
+            match waitpid(child, None) {
+                Ok(WaitStatus::Exited(_, 0)) => Ok(Later(later)),
+                _ => Err(NotBegun::Process(io::Error::other("the second fork failed"))),
+            }
         }
         Ok(ForkResult::Child) => {
+            drop(later);
             // SAFETY: as above; neither returns into the code that this process is a copy of.
-            if let Ok(ForkResult::Child) = unsafe { fork() } {
+            let forked = unsafe { fork() };
+            if let Ok(ForkResult::Child) = forked
+                && told.read_exact(&mut [0]).is_ok()
+            {
                 let copy = bytes.to_vec();
                 if mapped {
                     // SAFETY: the mapping begins where its bytes do, and nothing in this process reads it any more.
@@ -87,9 +110,9 @@ pub fn compile_later(
                 }
             }
             // SAFETY: ends this process at once: no destructor of its parent's may run here.
-            unsafe { libc::_exit(0) }
+            unsafe { libc::_exit(i32::from(forked.is_err())) }
         }
-        Err(error) => Err(NotBegun::Fork(error)),
+        Err(error) => Err(NotBegun::Process(error.into())),
     }
 }
 
@@ -124,7 +147,7 @@ fn settle(name: &str, slot: &File) -> Option<()> {
 /// One of the node's places for this, if one is free and none has the same artifact in work: held as long as the file is open
 /// anywhere, so before this process forks, and until the last that it forked has ended. Its content says for which artifact.
 ///
-/// Two that come at the very same moment may both begin, and one of them for nothing.
+/// Two that come at the very same moment may both begin, one of them for nothing, or take each other for the holder.
 pub(super) fn slot(cache: &Cache, key: &Key) -> Result<File, NotBegun> {
     let places = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
     let wanted = key.file_name();

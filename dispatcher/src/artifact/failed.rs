@@ -1,6 +1,6 @@
 //! What could not be compiled in the background: kept in the cache, as nobody was there to be told.
 //!
-//! Without it each start would try again, and take processors from the containers for nothing. A note holds for a day, for one
+//! Without it each start would try again, and take processors from the containers for nothing. A note holds for a day (an hour where time was short), for one
 //! key (so not for another version of the engine) and under the limits of then.
 
 use std::fs;
@@ -17,6 +17,10 @@ use super::{CompileError, Key, Limits};
 const SUFFIX: &str = ".failed";
 /// How long it holds: what was wrong may be the machine's.
 const HOLDS: Duration = Duration::from_secs(24 * 60 * 60);
+/// The same after a compiler that did not end in time.
+const TIMEOUT_HOLDS: Duration = Duration::from_secs(60 * 60);
+/// Between the limits of then and for how many seconds the note holds.
+const FOR: &str = "; for ";
 
 /// A module that could not be compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,16 +36,13 @@ pub struct Failure {
 }
 
 impl CompileError {
-    /// It would happen again with the same module, engine and limits.
-    fn lasts(&self) -> bool {
+    /// For how long it is of no use to try again with the same module, engine and limits.
+    fn holds(&self) -> Option<Duration> {
         match self {
-            Self::Engine { .. } | Self::Memory { .. } | Self::CpuTime { .. } | Self::Crashed { .. } => true,
-            // Who yields to everything may wait for ever: time says nothing of the module.
-            Self::Timeout { .. }
-            | Self::Killed { .. }
-            | Self::Changed { .. }
-            | Self::AlreadyCompiled { .. }
-            | Self::System { .. } => false,
+            Self::Engine { .. } | Self::Memory { .. } | Self::CpuTime { .. } | Self::Crashed { .. } => Some(HOLDS),
+            // Who yields to everything may just have had no processor.
+            Self::Timeout { .. } => Some(TIMEOUT_HOLDS),
+            Self::Killed { .. } | Self::Changed { .. } | Self::AlreadyCompiled { .. } | Self::System { .. } => None,
         }
     }
 }
@@ -58,15 +59,13 @@ impl Cache {
     /// # Errors
     /// The note can't be written.
     pub(super) fn note_failure(&self, key: &Key, limits: &Limits, error: &CompileError) -> Result<(), CacheError> {
-        if !error.lasts() {
-            return Ok(());
-        }
+        let Some(holds) = error.holds() else { return Ok(()) };
         let _lock = self.lock(key)?;
         let path = beside(&self.path(key), SUFFIX);
         let new = beside(&path, ".new");
         let written = || {
             let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            write!(file, "{}\n{}\n", said(limits), plain(&error.to_string()))?;
+            write!(file, "{}{FOR}{}\n{}\n", said(limits), holds.as_secs(), plain(&error.to_string()))?;
             fs::rename(&new, &path)
         };
         written().map_err(|source| CacheError::Unwritable { path: path.clone(), source })
@@ -100,12 +99,13 @@ struct Note {
     failure: Failure,
     /// Those of then, as [`said`].
     limits: String,
+    holds: Duration,
 }
 
 impl Note {
     fn is_old(&self) -> bool {
         // One from the future is of a clock that was set back.
-        self.failure.when.elapsed().map_or(true, |ago| ago > HOLDS)
+        self.failure.when.elapsed().map_or(true, |ago| ago > self.holds)
     }
 }
 
@@ -117,8 +117,10 @@ fn said(limits: &Limits) -> String {
 fn read(path: &Path) -> Option<Note> {
     let engine = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.split_once('.')?.1.to_owned();
     let text = fs::read_to_string(path).ok()?;
-    let (limits, message) = text.split_once('\n')?;
+    let (first, message) = text.split_once('\n')?;
+    let (limits, holds) = first.split_once(FOR).unwrap_or((first, ""));
+    let holds = holds.parse().map_or(HOLDS, Duration::from_secs);
     let when = path.metadata().ok()?.modified().ok()?;
     let failure = Failure { path: path.to_owned(), engine, message: message.trim_end().to_owned(), when };
-    Some(Note { failure, limits: limits.to_owned() })
+    Some(Note { failure, limits: limits.to_owned(), holds })
 }

@@ -33,7 +33,7 @@ use multiwasm_engine::ErrorKind;
 use multiwasm_engine::loader::LoadedEngine;
 use multiwasm_engine::{Source, SourceForm};
 
-pub use background::{NotBegun, compile_later};
+pub use background::{Later, NotBegun, compile_later};
 pub use cache::{Cache, CacheError};
 pub use compile::{CompileError, Limits, compile};
 pub use failed::Failure;

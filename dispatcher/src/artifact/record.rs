@@ -139,11 +139,13 @@ pub(super) fn in_a_line(name: &str) -> String {
     name.chars().skip(skipped).collect()
 }
 
-/// Text of others as it can be shown on a terminal, in one line: neither a control character nor one of those without a width,
-/// which turn the order of letters.
+/// Text of others as it can be shown on a terminal, in one line: neither a control character nor one of Unicode's category Cf,
+/// which can turn the order of letters and have no width.
 pub(super) fn plain(text: &str) -> String {
-    let hides =
-        |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let hides = |c| {
+        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
     let shown = |c: char| match c {
         '\n' | '\t' => ' ',
         c if c.is_control() || hides(c) => '\u{fffd}',
@@ -172,8 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_before_names_were_kept_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        let hash = blake3::hash(b"artifact");
+        fs::write(&path, format!("{NAMELESS}\n{}\nboot 1 2 3 4 5\n.\n", hash.to_hex())).unwrap();
+        let (record, _) = Record::read(&path).unwrap();
+        assert_eq!((record.name.as_str(), record.checksum, record.notes.length()), ("", hash, 3));
+    }
+
+    #[test]
     fn a_name_is_one_line_and_its_end_is_kept() {
-        assert_eq!(in_a_line("/app\n\u{1b}[31m\u{202e}.wasm"), "/app \u{fffd}[31m\u{fffd}.wasm");
+        assert_eq!(in_a_line("/app\n\u{1b}[31m\u{202e}\u{61c}.wasm"), "/app \u{fffd}[31m\u{fffd}\u{fffd}.wasm");
         assert_eq!(in_a_line(&format!("{}/app.wasm", "é".repeat(300))).chars().count(), NAME);
         assert!(in_a_line(&format!("{}/app.wasm", "x".repeat(300))).ends_with("/app.wasm"));
     }

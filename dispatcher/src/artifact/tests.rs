@@ -93,7 +93,7 @@ fn text(path: &Path) -> String {
 fn compiled_later<T>(lab: &Lab, module: &str, of: impl Fn(&Cache, &Key) -> Option<T>) -> T {
     let (key, found) = look_up(&lab.engine, module.as_bytes(), None, &lab.cache());
     assert!(found.is_none() && key == lab.key(module));
-    compile_later(&lab.engine, &source(module), false, &key, &lab.cache(), &limits()).unwrap();
+    compile_later(&lab.engine, &source(module), false, &key, &lab.cache(), &limits()).unwrap().begin();
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(seen) = of(&lab.cache(), &key) {

@@ -103,15 +103,13 @@ fn run(args: &Args, step: Step) -> Ended {
     let mut restart = false;
     for change in &changes {
         let path = change.path().display();
-        if change.is_none() {
-            writeln!(out, "{path}: nothing to change")?;
-            continue;
-        }
         write!(out, "{}", change.diff())?;
         for note in &change.notes {
             writeln!(out, "note: {note}")?;
         }
-        if args.dry_run {
+        if change.is_none() {
+            writeln!(out, "{path}: nothing to change")?;
+        } else if args.dry_run {
             writeln!(out, "{path}: not written (--dry-run)")?;
         } else {
             change.write()?;

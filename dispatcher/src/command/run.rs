@@ -30,7 +30,7 @@ const NAMESPACE: &str = "multiwasm-run";
 ///
 /// A module runs in this process: it has the directories that --dir gives it and the network of this process, and no other
 /// confinement than its engine. An image runs in a container without a network: one that containerd has, by its name, or an OCI
-/// image layout (a folder or archive), by its path or `PATH:NAME`, short as for Docker or whole. So does a bundle, a folder with config.json and a root file
+/// image layout (a folder or archive), by its path or `PATH:NAME` (a name as for Docker). So does a bundle, a folder with config.json and a root file
 /// system, as its config.json says.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -42,17 +42,28 @@ pub(super) fn load(wanted: &Wanted<'_>, source: &Source<'_>, content: &Content) 
     let can = wanted.preset.capabilities(wanted.engines, wanted.engine)?;
     let length = content.len() as u64;
     let interprets = !can.has(Capabilities::NEEDS_AOT);
+    // It does not fit into the container as an interpreter holds it: nobody asked for good code, only for code that fits.
     let cramped = options.compile == Compile::Auto
         && interprets
         && can.has(Capabilities::AOT)
         && memory.is_some_and(|limit| limit / INTERPRETED < length);
     let needs_code = cramped || !interprets;
     let best = wanted.started(options.optimize)?;
+    let quick = || wanted.started(Optimize::Quick);
     let later = cramped || options.compile.in_background(can, length);
     if later && (options.optimize == Optimize::Speed || !needs_code) {
-        let quick = || wanted.started(Optimize::Quick);
-        soon(&best, needs_code.then_some(&quick), source, content, config)
-    } else if cramped || options.compile.before_start(can) {
+        match Cache::open(&config.cache) {
+            Ok(cache) => return soon(&best, needs_code.then_some(&quick), source, content, config, &cache),
+            // Without a cache there is no next time.
+            Err(_) if cramped => return compiled(&quick()?, source, content.seen(), config),
+            Err(error) if interprets => {
+                tracing::warn!("{}: this start is interpreted, as each will be: {error}", source.name);
+                return as_it_is(&best, source);
+            }
+            Err(_) => {}
+        }
+    }
+    if cramped || options.compile.before_start(can) {
         compiled(&best, source, content.seen(), config)
     } else {
         as_it_is(&best, source)
@@ -71,42 +82,50 @@ fn soon(
     source: &Source<'_>,
     content: &Content,
     config: &Config,
+    cache: &Cache,
 ) -> Result<LoadedModule, SandboxError> {
     let name = source.name;
-    let cache = match (Cache::open(&config.cache), quick) {
-        (Ok(cache), _) => cache,
-        // Without a cache there is no next time.
-        (Err(_), Some(_)) => return compiled(best, source, content.seen(), config),
-        (Err(error), None) => {
-            tracing::info!("{name}: this start is interpreted, as each will be: {error}");
-            return as_it_is(best, source);
-        }
-    };
-    let (key, found) = artifact::look_up(best, content, content.seen(), &cache);
+    let (key, found) = artifact::look_up(best, content, content.seen(), cache);
     if let Some(made) = found {
         match best.load(&Source { form: SourceForm::Artifact(made.path()), ..*source }) {
             Ok(module) => return Ok(module),
             // It would be found again, and never replaced.
-            Err(error) if matches!(error.kind, ErrorKind::Stale | ErrorKind::Invalid | ErrorKind::Failed) => {
+            Err(error) if matches!(error.kind, ErrorKind::Stale | ErrorKind::Invalid) => {
                 tracing::warn!("{name} is compiled again: {error}");
                 cache.remove(&key);
+            }
+            // The machine's fault, if the artifact has not just been taken out.
+            Err(error) if error.kind == ErrorKind::Failed => {
+                tracing::warn!("{name}: its best code can't be loaded: {error}");
             }
             // The module's or the container's own fault.
             Err(error) => return Err(failed(name, best, error)),
         }
     }
-    let (module, this) = match quick {
-        Some(quick) => (compiled(&quick()?, source, content.seen(), config)?, "has quick code"),
-        None => (as_it_is(best, source)?, "is interpreted"),
-    };
-    if let Some(reason) = cache.failure(&key, &config.compile) {
-        tracing::warn!("{name}: this start {this}, its best code could not be compiled: {reason}");
-        return Ok(module);
-    }
+    let this = if quick.is_some() { "has quick code" } else { "is interpreted" };
+    let failure = cache.failure(&key, &config.compile);
+    // Before the module is loaded, so that the compiler does not keep what an interpreter makes of it.
     let mapped = matches!(content, Content::Mapped(..));
-    match artifact::compile_later(best, source, mapped, &key, &cache, &config.compile) {
-        Ok(()) => tracing::info!("{name}: this start {this}, its best code is compiled for the next one"),
-        Err(error) => tracing::info!("{name}: this start {this}, its best code is not compiled yet: {error}"),
+    let later = match &failure {
+        None => Some(artifact::compile_later(best, source, mapped, &key, cache, &config.compile)),
+        Some(_) => None,
+    };
+    let module = match quick {
+        Some(quick) => compiled(&quick()?, source, content.seen(), config)?,
+        None => as_it_is(best, source)?,
+    };
+    match (later, failure) {
+        (Some(Ok(later)), _) => {
+            later.begin();
+            tracing::info!("{name}: this start {this}, its best code is compiled for the next one");
+        }
+        (Some(Err(error)), _) => {
+            tracing::info!("{name}: this start {this}, its best code is not compiled yet: {error}");
+        }
+        (None, failure) => {
+            let reason = failure.unwrap_or_default();
+            tracing::warn!("{name}: this start {this}, its best code could not be compiled: {reason}");
+        }
     }
     Ok(module)
 }
