@@ -53,6 +53,14 @@ impl Cgroup {
         resources.map_or(Ok(()), |resources| manager.apply(&opt(resources)).map_err(|error| named(&error)))
     }
 
+    /// The folder of the one cgroup that a process can be made in, where that is all of them: version 2's.
+    pub(super) fn to_fork_into(&self) -> Option<File> {
+        let Self::Folders(folders, _) = self else { return None };
+        folders.unified()?;
+        let [folder] = folders.all() else { return None };
+        File::open(folder).ok()
+    }
+
     /// Moves the calling process, which must have one thread, into the cgroup.
     ///
     /// Version 1: its own thread by `tasks`, for which the kernel need not hold all forks and exits off. By `cgroup.procs`

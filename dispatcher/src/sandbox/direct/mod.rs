@@ -4,13 +4,14 @@
 //! Whatever is not ordinary goes libcontainer's way as before, and native programs do: [`Direct::of`] is the list of what
 //! this way knows. In the order in which a container passes through them:
 //!
-//! - `cgroup`: its folders and limits; a process that moves itself there, or that systemd moves
+//! - `cgroup`: its folders and limits; a process that moves itself there, or that systemd moves; `fork`: one that is made there
 //! - `process`: the container's first process, from the fork to the gate and through it
 //! - `namespaces`: what it leaves behind
 //! - `root`, `mounts`, `devices`: what it finds
 
 mod cgroup;
 mod devices;
+mod fork;
 mod limits;
 mod mounts;
 mod namespaces;

@@ -14,9 +14,10 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, mkfifo};
+use nix::unistd::{ForkResult, Pid, mkfifo};
 use oci_spec::runtime::Spec;
 
+use super::fork::fork_into;
 use super::root::Root;
 use super::{Direct, devices, namespaces};
 use crate::log;
@@ -48,13 +49,16 @@ pub(in crate::sandbox) fn make(
     let admission = direct.cgroup.admits().then(io::pipe).transpose();
     let (admission, admit) = admission.map_err(|error| failed("a pipe can't be made", error))?.unzip();
     namespaces::prepare_pids(spec).map_err(SandboxError::Inside)?;
+    let cgroup = direct.cgroup.to_fork_into();
     // SAFETY: a worker has one thread.
-    let forked = unsafe { fork() }.map_err(|error| failed("a process can't be forked", error.into()))?;
+    let forked = unsafe { fork_into(cgroup.as_ref()) };
+    let (forked, is_inside) = forked.map_err(|error| failed("a process can't be forked", error.into()))?;
     let ForkResult::Parent { child } = forked else {
+        drop(cgroup);
         let outside = outside.into_iter().chain([said.as_raw_fd()]).chain(admit.map(IntoRawFd::into_raw_fd));
-        become_it(direct, spec, newcomer, outside, Doors { admission, gate: waiting }, report)
+        become_it(direct, spec, newcomer, outside, Doors { admission, is_inside, gate: waiting }, report)
     };
-    drop((report, waiting, admission));
+    drop((report, waiting, admission, cgroup));
     if let Some(mut admit) = admit {
         direct.cgroup.admit(child, id, resources).map_err(|error| {
             end(child);
@@ -71,6 +75,8 @@ pub(in crate::sandbox) fn make(
 struct Doors {
     /// Until it is in a cgroup that another puts it into.
     admission: Option<PipeReader>,
+    /// It was made in its cgroup.
+    is_inside: bool,
     /// Until Start.
     gate: File,
 }
@@ -127,14 +133,16 @@ fn go(
     direct: &Direct,
     spec: &Spec,
     newcomer: Newcomer,
-    Doors { admission, mut gate }: Doors,
+    Doors { admission, is_inside, mut gate }: Doors,
     report: &mut Option<PipeWriter>,
 ) -> Result<Infallible, String> {
     // First of all: what is in the cgroup is found and ended, whatever becomes of the worker.
     if let Some(mut admission) = admission {
         admission.read_exact(&mut [0]).map_err(|_| "nobody is left to put the process into its cgroup".to_owned())?;
     }
-    direct.cgroup.enter()?;
+    if !is_inside {
+        direct.cgroup.enter()?;
+    }
     log::step("init: cgroup entered");
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|e| format!("/dev/null: {e}"))?;
     let enter = || enter(direct, spec, &*create_syscall());
