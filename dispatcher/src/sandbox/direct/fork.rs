@@ -37,7 +37,8 @@ pub(super) unsafe fn fork_into(cgroup: Option<&File>) -> nix::Result<(ForkResult
         set_tid_size: 0,
     };
     // SAFETY: the arguments are valid and ask for a copy of this process, as fork(2) makes it. What the C library does besides
-    // is for the locks of other threads, of which there are none (the caller's promise).
+    // is for the locks of other threads, of which there are none (the caller's promise), and its note of the thread's id, which
+    // stays the parent's: nobody here asks the C library for it.
     let answer = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of_val(&arguments)) };
     match answer {
         0 => Ok((ForkResult::Child, true)),
