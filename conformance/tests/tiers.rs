@@ -1,6 +1,7 @@
 //! Quick code first, the best code next: what `compile` promises of one start and of those after it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use multiwasm_conformance::command::LIMIT;
 use multiwasm_conformance::ctr::{Container, await_true, lab};
@@ -67,4 +68,20 @@ each_engine!(what_is_compiled_eagerly_is_never_quick, |target| {
     run(container());
     run(container());
     assert_eq!(quick_starts(&name), 0);
+});
+
+each_engine!(where_the_cache_is_not_safe_each_start_says_so_and_runs, |target| {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    fs::create_dir(&cache).unwrap();
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
+    let config = folder.path().join("config.toml");
+    fs::write(&config, format!("cache.path = {cache:?}\n")).unwrap();
+    let (name, container) = module(folder.path(), target, "background");
+    let told = || log().lines().filter(|line| line.contains(&name) && line.contains("others may change it")).count();
+    for start in 1..=2 {
+        run(container().flag("--runtime-config-path", &config.display().to_string()));
+        assert_eq!(told(), start);
+    }
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0, "nothing was put where others may change it");
 });
