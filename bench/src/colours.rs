@@ -2,13 +2,15 @@
 
 use std::fmt::Write;
 
+use multiwasm_conformance::report::html::PALETTE;
+
 use crate::plots::COLOURS;
 
 const STYLE: &str = include_str!("page/colours.css");
 
 /// The style of all that has a plot in it.
 pub fn style() -> String {
-    let mut style = STYLE.to_owned();
+    let mut style = format!("{PALETTE}{STYLE}");
     for number in 0..COLOURS {
         for what in ["fill", "stroke"] {
             // Writing to a string can't fail.

@@ -6,7 +6,9 @@
 use super::model::Report;
 
 const PAGE: &str = include_str!("page/page.html");
-const STYLE: &str = include_str!("page/page.css");
+/// What every page of the project has in its style: colours for light and for dark, and faces.
+pub const PALETTE: &str = include_str!("page/palette.css");
+const STYLE: &str = concat!(include_str!("page/palette.css"), include_str!("page/page.css"));
 const SCRIPT: &str = concat!(
     include_str!("page/data.js"),
     include_str!("page/state.js"),
