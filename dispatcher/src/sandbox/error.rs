@@ -143,7 +143,9 @@ pub enum SandboxError {
         begins: String,
     },
     /// A native program that may not be executed.
-    #[error("entrypoint {path} is {kind} without permission to execute it: chmod +x it in the image")]
+    #[error(
+        "entrypoint {path} is {kind} without permission to execute it: chmod +x it, in an image by COPY --chmod=755"
+    )]
     NoExecBit {
         /// In the container.
         path: String,

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use oci_spec::OciSpecError;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, LinuxNamespaceType, Mount, Process, Spec};
 
 use super::SandboxError;
@@ -15,13 +16,25 @@ const KERNEL_FILESYSTEMS: [&str; 6] = ["proc", "sysfs", "cgroup", "cgroup2", "mq
 
 /// Reads a specification as it is.
 pub(super) fn load(path: &Path) -> Result<Spec, SandboxError> {
-    Spec::load(path).map_err(|error| bad(path, &error))
+    Spec::load(path).map_err(|error| match &error {
+        // The library's own words for these say nothing.
+        OciSpecError::SerDe(source) => SandboxError::Spec {
+            path: path.to_owned(),
+            reason: format!("it can't be read as an OCI specification: {source}"),
+        },
+        OciSpecError::Io(source) => bad(path, source),
+        _ => bad(path, &error),
+    })
 }
 
 /// Reads the specification of `bundle`; its root gets an absolute path.
 pub(super) fn read(bundle: &Path) -> Result<Spec, SandboxError> {
     let path = bundle.join("config.json");
     let mut spec = load(&path)?;
+    if spec.root().is_none() {
+        let reason = "it names no root file system: root.path is the folder that has it".to_owned();
+        return Err(SandboxError::Spec { path, reason });
+    }
     let rootfs = root(&spec, bundle);
     spec.canonicalize_rootfs(bundle).map_err(|error| {
         let reason = format!("its root file system {}: {}", rootfs.display(), crate::causes::chain(&error));
@@ -224,6 +237,30 @@ fn bad(path: &Path, error: &dyn std::error::Error) -> SandboxError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_specification_that_says_too_little_is_told_what_is_missing() {
+        let bundle = tempfile::tempdir().unwrap();
+        let told = |text: &str| {
+            std::fs::write(bundle.path().join("config.json"), text).unwrap();
+            read(bundle.path()).unwrap_err().to_string()
+        };
+        assert!(told("{").ends_with(
+            "/config.json: it can't be read as an OCI specification: EOF while parsing an object at line 1 column 1"
+        ));
+        assert!(told(r#"{"ociVersion": "1.0.2"}"#).contains("it names no root file system: root.path is the folder"));
+        assert!(
+            told(r#"{"ociVersion": "1.0.2", "root": {"path": "none"}}"#)
+                .contains("none: io operation failed: No such file")
+        );
+        std::fs::remove_file(bundle.path().join("config.json")).unwrap();
+        assert!(
+            read(bundle.path())
+                .unwrap_err()
+                .to_string()
+                .ends_with("config.json: No such file or directory (os error 2)")
+        );
+    }
 
     #[test]
     fn kernel_filesystems_go_with_what_hides_them() {
