@@ -172,7 +172,8 @@ bench: stage tools ## starts, memory and speed, side by side: tables, JSON, and 
 	@# What could not be measured, a module that one engine refuses for one, stands in the report.
 	$(call in_lab_plain,$(SUITE)) $(bench) run $(BENCH) --json $(reports)/bench.json || [ -s $(reports)/bench.json ]
 	MULTIWASM_LAB_LOG_LEVEL=debug $(call in_lab_plain,$(SUITE)) $(bench) steps $(BENCH) --json $(reports)/bench-steps.json
-	$(bench) report $(reports)/bench.json $(reports)/bench-steps.json --html $(reports)/bench.html --svg $(reports)/plots >$(reports)/bench.txt
+	$(bench) report $(reports)/bench.json $(reports)/bench-steps.json --html $(reports)/bench.html --svg $(reports)/plots \
+		--markdown $(reports)/bench.md >$(reports)/bench.txt
 	@echo "==> $(reports)/bench.html"
 
 # Engines are loaded as root from here, so nobody else may write to the folder.

@@ -12,7 +12,7 @@ use crate::model::{Part, Report};
 use crate::progress::Progress;
 use crate::rounds::Rounds;
 use crate::run::{self, Plan};
-use crate::{BenchError, compare, drawings, html, json, tables, targets};
+use crate::{BenchError, compare, drawings, html, json, markdown, tables, targets};
 
 /// Measures multiwasm beside runc and other runtimes, in a lab (scripts/lab).
 #[derive(Debug, Parser)]
@@ -70,6 +70,9 @@ enum Verb {
         /// Write each plot as an SVG file into this folder
         #[arg(long, value_name = "FOLDER")]
         svg: Option<PathBuf>,
+        /// Write the tables as Markdown, with the plots of --svg, whose folder is taken to be beside this file
+        #[arg(long, value_name = "FILE")]
+        markdown: Option<PathBuf>,
     },
 }
 
@@ -144,12 +147,20 @@ fn perform(verb: &Verb) -> Result<bool, BenchError> {
             print!("{}", compare::table(&changes, *all));
             Ok(changes.iter().all(|change| change.verdict != compare::Verdict::Worse))
         }
-        Verb::Report { reports, html, svg } => {
+        Verb::Report { reports, html, svg, markdown } => {
             let reports = reports.iter().map(|file| json::read(file)).collect::<Result<Vec<_>, _>>()?;
             let Some(report) = reports.into_iter().reduce(Report::with) else { return Ok(true) };
             print!("{}", tables::of(&report));
             page(&report, html.as_deref())?;
-            svg.as_ref().map_or(Ok(()), |folder| drawings::write(&report, folder)).map(|()| true)
+            if let Some(folder) = svg {
+                drawings::write(&report, folder)?;
+            }
+            if let Some(file) = markdown {
+                let plots = svg.as_deref().and_then(Path::file_name).map(Path::new);
+                let page = markdown::of(&report, plots)?;
+                std::fs::write(file, page).map_err(BenchError::file(&file.display().to_string()))?;
+            }
+            Ok(true)
         }
     }
 }

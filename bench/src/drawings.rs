@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::BenchError;
 use crate::colours;
 use crate::markup::text;
-use crate::model::Report;
+use crate::model::{Part, Report};
 use crate::plots::{self, COLOURS, WIDTH};
 
 /// Of a line of the legend, in pixels, and of a letter in it.
@@ -24,14 +24,18 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), BenchError> {
         let plots = plots::of(report, part)?;
         let legend = legend(&report.columns(part));
         for plot in &plots {
-            let unit = if plots.len() == 1 { String::new() } else { format!("-{}", plot.axis) };
-            let name = format!("{}{unit}.svg", part.name()).replace(['/', ' '], "-").replace('µ', "u");
-            let path = folder.join(name);
+            let path = folder.join(name(part, plot, plots.len()));
             let drawn = alone(plot, &legend);
             std::fs::write(&path, drawn).map_err(BenchError::file(&path.display().to_string()))?;
         }
     }
     Ok(())
+}
+
+/// The file of a plot, one of so many of its part.
+pub fn name(part: Part, plot: &plots::Plot, of: usize) -> String {
+    let unit = if of == 1 { String::new() } else { format!("-{}", plot.axis) };
+    format!("{}{unit}.svg", part.name()).replace(['/', ' '], "-").replace('µ', "u")
 }
 
 /// A dot and a name for each column, in as many lines as they need; and their height.

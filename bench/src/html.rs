@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::BenchError;
 use crate::colours;
 use crate::markup::text;
+use crate::means;
 use crate::model::{Part, Report, Series};
 use crate::plots::{self, COLOURS};
 use crate::stats::spread;
@@ -79,6 +80,14 @@ fn table(report: &Report, part: Part, columns: &[&str]) -> String {
         for column in columns {
             html +=
                 &report.find(part, row, column).map_or_else(|| "<td></td>".to_owned(), |series| cell(report, series));
+        }
+        html += "</tr>";
+    }
+    for (name, means) in means::rows(report, part) {
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th>", text(name));
+        for mean in means {
+            let mean = mean.map_or_else(String::new, |mean| format!("<b>{}×</b>", factor(mean)));
+            let _ = write!(html, "<td>{mean}</td>");
         }
         html += "</tr>";
     }

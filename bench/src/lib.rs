@@ -13,8 +13,9 @@
 //! - [`run`]: which parts on which targets; [`rounds`]: every target once a round, in turn; [`progress`]: how far it is.
 //! - [`parts`]: the questions, one a file.
 //! - [`context`]: containerd and images; [`container`]: one container's life, timed; [`guests`]: what runs in it.
-//! - [`model`]: what was measured; [`machine`]: on what; [`stats`]: medians, ranges, and what is noise.
-//! - [`tables`], [`json`], [`html`] and [`drawings`] with [`plots`]: a report for people and for programs. [`compare`]: two reports.
+//! - [`model`]: what was measured; [`machine`]: on what; [`stats`]: medians, ranges, and what is noise;
+//!   [`means`]: what many rows say together.
+//! - [`tables`], [`json`], [`markdown`], [`html`] and [`drawings`] with [`plots`]: a report for people and for programs. [`compare`]: two reports.
 #![forbid(unsafe_code)]
 
 pub mod alone;
@@ -30,7 +31,9 @@ pub mod guests;
 pub mod html;
 pub mod json;
 pub mod machine;
+pub mod markdown;
 pub mod markup;
+pub mod means;
 pub mod model;
 pub mod parts;
 pub mod plots;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::means;
 use crate::model::{Part, Report, Series, Unit};
 use crate::stats::{median, spread};
 
@@ -9,21 +10,11 @@ use crate::stats::{median, spread};
 pub fn of(report: &Report) -> String {
     let mut text = format!("{}\n{}\n", report.machine, report.command);
     for part in report.parts() {
-        let columns = report.columns(part);
-        let mut rows = vec![heading(&columns)];
-        for (row, unit) in report.rows(part) {
-            let mut cells = vec![label(row, unit)];
-            for column in &columns {
-                let found = report.find(part, row, column);
-                cells.push(found.map_or_else(String::new, |series| cell(report, series, columns.len() <= NARROW)));
-            }
-            rows.push(cells);
-        }
         let rounds = report.series.iter().filter(|series| series.part == part).map(|series| series.values.len()).max();
         let _ = write!(text, "\n{}: {}\n", part.name(), wrapped(part.about()));
-        let range = if columns.len() <= NARROW { ", in parentheses p10–p90" } else { "" };
+        let range = if report.columns(part).len() <= NARROW { ", in parentheses p10–p90" } else { "" };
         let _ = writeln!(text, "Medians of up to {} values{range}; {}.\n", rounds.unwrap_or(0), ratios(report, part));
-        text += &aligned(&rows);
+        text += &table(report, part);
     }
     if !report.notes.is_empty() {
         text += "\nNot measured:\n";
@@ -32,11 +23,30 @@ pub fn of(report: &Report) -> String {
     text
 }
 
+/// The rows of a part.
+pub fn table(report: &Report, part: Part) -> String {
+    let columns = report.columns(part);
+    let mut rows = vec![heading(&columns)];
+    for (row, unit) in report.rows(part) {
+        let mut cells = vec![label(row, unit)];
+        for column in &columns {
+            let found = report.find(part, row, column);
+            cells.push(found.map_or_else(String::new, |series| cell(report, series, columns.len() <= NARROW)));
+        }
+        rows.push(cells);
+    }
+    for (name, means) in means::rows(report, part) {
+        let mean = |mean: Option<f64>| mean.map_or_else(String::new, |mean| format!("{}×", factor(mean)));
+        rows.push([name.to_owned()].into_iter().chain(means.into_iter().map(mean)).collect());
+    }
+    aligned(&rows)
+}
+
 /// What the ratios of a part are against, in words.
 pub fn ratios(report: &Report, part: Part) -> String {
     match part {
         Part::Compute => {
-            "× is the ratio of medians: of a container to its engine alone, of all else to native".to_owned()
+            "× is the ratio of medians: of a container to its engine alone, of all else to native; all: the geometric mean".to_owned()
         }
         Part::Sizes => {
             "× is the ratio of medians, to the same target's tiny module, of that one to the reference".to_owned()

@@ -1,9 +1,10 @@
-//! What idle containers weigh, at 1, 10, 100, and 1000 if asked.
+//! What idle containers weigh, at 1, 10, 100, and 1000 if asked: with a shim for each, and with one shim for the node's.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use multiwasm_conformance::runner::target::Target;
+use multiwasm_conformance::targets::RUNTIME;
 
 use super::processes::{Processes, weigh};
 use crate::BenchError;
@@ -11,7 +12,7 @@ use crate::container::Running;
 use crate::context::Context;
 use crate::guests::Guests;
 use crate::model::{Part, Unit};
-use crate::rounds::{Figure, Rounds, columns, rounds};
+use crate::rounds::{Column, Figure, Rounds, columns, rounds};
 use crate::run::Bench;
 
 /// Numbers of containers; the last one is asked for.
@@ -28,7 +29,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// None of its own: what a target can't do is a note.
 pub async fn measure(bench: &mut Bench) -> Result<(), BenchError> {
     let Bench { context, guests, plan, report, progress } = bench;
-    let columns = columns(&plan.targets);
+    let columns = with_groups(&plan.targets, &plan.config);
     for (at, count) in COUNTS.into_iter().enumerate() {
         let large = at == COUNTS.len() - 1;
         if large && !plan.large {
@@ -36,16 +37,38 @@ pub async fn measure(bench: &mut Bench) -> Result<(), BenchError> {
         }
         let times = if large { 1 } else { ROUNDS.min(plan.rounds.counted) };
         let times = Rounds { warm_up: usize::from(at == 0), counted: times };
-        rounds(Part::Memory, &columns, times, report, progress, async |target, _| {
-            idle(context, guests, target, count).await
+        rounds(Part::Memory, &columns, times, report, progress, async |weighed, _| {
+            idle(context, guests, weighed, count).await
         })
         .await;
     }
     Ok(())
 }
 
-async fn idle(context: &Context, guests: &Guests, target: &Target, count: usize) -> Result<Vec<Figure>, BenchError> {
-    let (mut running, program) = (Vec::with_capacity(count), guests.idle(target));
+/// A target, and what its containers are told beside all else (TOML).
+struct Weighed {
+    target: Target,
+    config: &'static str,
+}
+
+/// Each target, and behind them our engines with one shim for all containers, where `config` does not say who shares one.
+fn with_groups(targets: &[Target], config: &str) -> Vec<Column<Weighed>> {
+    let plain = |Column { name, against, of }| Column { name, against, of: Weighed { target: of, config: "" } };
+    let mut all: Vec<_> = columns(targets).into_iter().map(plain).collect();
+    let said = config.lines().any(|line| line.trim_start().starts_with("group"));
+    let ours = |target: &&Target| target.runtime == RUNTIME && !target.native && !said;
+    all.extend(targets.iter().filter(ours).map(|target| Column {
+        name: format!("{}, one shim", target.name),
+        against: targets.first().map(|first| first.name.clone()),
+        of: Weighed { target: target.clone(), config: "group = \"node\"\n" },
+    }));
+    all
+}
+
+async fn idle(context: &Context, guests: &Guests, weighed: &Weighed, count: usize) -> Result<Vec<Figure>, BenchError> {
+    let Weighed { target, config } = weighed;
+    let (mut running, mut program) = (Vec::with_capacity(count), guests.idle(target));
+    program.config += config;
     let mut weighed = Ok(Vec::new());
     for _ in 0..count {
         match context.start_one(target, &program).await {
@@ -90,4 +113,19 @@ fn figures(running: &[Running], count: usize) -> Vec<Figure> {
     }
     create("last create", &creates[creates.len().saturating_sub(10)..]);
     figures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_engines_have_a_column_with_one_shim_for_all_where_nothing_else_is_said() {
+        let targets: Vec<_> = ["runc", "wasmtime", "native"].iter().filter_map(|name| Target::named(name)).collect();
+        let names =
+            |config| -> Vec<String> { with_groups(&targets, config).into_iter().map(|column| column.name).collect() };
+        assert_eq!(names(""), ["runc", "wasmtime", "native", "wasmtime, one shim"]);
+        assert_eq!(names("engine = \"wasmer\"\n"), ["runc", "wasmtime", "native", "wasmtime, one shim"]);
+        assert_eq!(names("group = \"pod\"\n"), ["runc", "wasmtime", "native"]);
+    }
 }
