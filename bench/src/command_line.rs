@@ -156,9 +156,9 @@ fn perform(verb: &Verb) -> Result<bool, BenchError> {
                 drawings::write(&report, folder)?;
             }
             if let Some(file) = markdown {
-                let plots = svg.as_deref().and_then(Path::file_name).map(Path::new);
-                let page = markdown::of(&report, plots)?;
-                std::fs::write(file, page).map_err(BenchError::file(&file.display().to_string()))?;
+                let plots = svg.as_deref().map(|folder| Path::new(folder.file_name().unwrap_or_default()));
+                std::fs::write(file, markdown::of(&report, plots))
+                    .map_err(BenchError::file(&file.display().to_string()))?;
             }
             Ok(true)
         }

@@ -30,7 +30,7 @@ pub struct Program {
     pub words: Vec<String>,
     /// The exit code that it must end with.
     pub exit: u32,
-    /// More for the configuration that our runtime is given by its options (TOML).
+    /// More for the configuration that our runtime is given by its options (TOML): keys at the top, dotted ones for those of tables.
     pub config: String,
     /// Annotations that our runtime understands; those that all containers were given go before these.
     pub annotations: Vec<(String, String)>,
@@ -210,7 +210,8 @@ impl Context {
 
     /// The options of our own runtime; others know none of ours.
     fn options(&self, target: &Target, program: &Program) -> Option<RuntimeOptions> {
-        let config = format!("{}{}", self.config, program.config);
+        // A program's own lines are keys at the top, which can't come behind a table's.
+        let config = format!("{}{}", program.config, self.config);
         let ours = target.runtime == RUNTIME && !config.is_empty();
         ours.then(|| RuntimeOptions { config_body: config.into_bytes(), ..RuntimeOptions::default() })
     }

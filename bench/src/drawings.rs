@@ -24,7 +24,7 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), BenchError> {
         let plots = plots::of(report, part)?;
         let legend = legend(&report.columns(part));
         for plot in &plots {
-            let path = folder.join(name(part, plot, plots.len()));
+            let path = folder.join(name(part, plot.axis, plots.len()));
             let drawn = alone(plot, &legend);
             std::fs::write(&path, drawn).map_err(BenchError::file(&path.display().to_string()))?;
         }
@@ -32,9 +32,9 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// The file of a plot, one of so many of its part.
-pub fn name(part: Part, plot: &plots::Plot, of: usize) -> String {
-    let unit = if of == 1 { String::new() } else { format!("-{}", plot.axis) };
+/// The file of the plot with this axis, one of so many of its part.
+pub fn name(part: Part, axis: &str, of: usize) -> String {
+    let unit = if of == 1 { String::new() } else { format!("-{axis}") };
     format!("{}{unit}.svg", part.name()).replace(['/', ' '], "-").replace('µ', "u")
 }
 

@@ -1,42 +1,40 @@
-//! A report in Markdown, for pages like docs/performance.md: for each part its first plot, if plots were drawn, and its table.
+//! A report in Markdown, for pages like docs/performance.md: for each part the plot of its first unit, and its table. Steps, which come one
+//! after the other, have none.
 
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::BenchError;
 use crate::drawings;
 use crate::model::{Part, Report};
-use crate::plots;
+use crate::plots as drawn;
 use crate::tables;
 
-/// The report; `plots` is where they are, seen from the page.
-///
-/// # Errors
-/// A plot can't be drawn.
-pub fn of(report: &Report, plots: Option<&Path>) -> Result<String, BenchError> {
-    let mut page = format!("{}. Made by\n\n", report.machine);
-    report.command.lines().for_each(|line| _ = writeln!(page, "    {line}"));
+/// The report; `plots` is the folder where they are, seen from the page.
+pub fn of(report: &Report, plots: Option<&Path>) -> String {
+    let mut page = format!("{}. Measured {}, version {}, by\n\n", report.machine, report.made, report.version);
+    page += &block(&report.command);
     for part in report.parts() {
-        let _ = write!(page, "\n`{}` ({})\n\n", part.name(), tables::ratios(report, part));
-        if let Some(folder) = plots.filter(|_| says_something(part)) {
-            let all = plots::of(report, part)?;
-            if let Some(plot) = all.first() {
-                let file = folder.join(drawings::name(part, plot, all.len()));
-                let _ = write!(page, "![{}: the table below as a plot]({})\n\n", plot.about, file.display());
+        let _ = write!(page, "\n`{}`. {}.\n\n", part.name(), tables::cells(report, part));
+        if let Some(folder) = plots.filter(|_| part != Part::Steps) {
+            let units = drawn::units(report, part);
+            if let Some(axis) = units.first().map(|unit| drawn::axis(*unit)) {
+                let file = folder.join(drawings::name(part, axis, units.len()));
+                let about = format!("{}: the rows in {axis} as a plot", part.name());
+                let _ = write!(page, "![{about}](<{}>)\n\n", file.display());
             }
         }
-        tables::table(report, part).lines().for_each(|line| _ = writeln!(page, "    {line}"));
+        page += &block(&tables::table(report, part));
     }
     if !report.notes.is_empty() {
         page += "\nNot measured:\n\n";
-        report.notes.iter().for_each(|note| _ = writeln!(page, "- {note}"));
+        page += &block(&report.notes.join("\n"));
     }
-    Ok(page)
+    page
 }
 
-/// Steps come one after the other, which a table shows better.
-fn says_something(part: Part) -> bool {
-    part != Part::Steps
+/// Text that is shown as it is.
+fn block(text: &str) -> String {
+    text.lines().fold(String::new(), |block, line| block + "    " + line + "\n")
 }
 
 #[cfg(test)]
@@ -45,11 +43,19 @@ mod tests {
 
     #[test]
     fn each_part_has_its_plot_and_its_table() {
-        let report = crate::sample::small();
-        let page = of(&report, Some(Path::new("plots"))).unwrap();
-        assert!(page.contains("](plots/start.svg)\n\n    "), "{page}");
+        let page = of(&crate::sample::small(), Some(Path::new("plots")));
+        assert!(page.contains("](<plots/start.svg>)\n\n    "), "{page}");
         assert!(page.contains("    create, ms  20.0 (10.0–30.0)  10.0 (5.00–15.0) 0.50×\n"), "{page}");
-        assert!(page.ends_with("- memory, wasmer: broken\n"), "{page}");
-        assert!(!of(&report, None).unwrap().contains("svg"));
+        assert!(page.ends_with("\n    memory, wasmer: broken\n"), "{page}");
+        assert!(!of(&crate::sample::small(), None).contains("svg"));
+    }
+
+    #[test]
+    fn the_plots_that_are_named_are_those_that_are_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        drawings::write(&crate::sample::small(), folder.path()).unwrap();
+        let page = of(&crate::sample::small(), Some(folder.path()));
+        let named: Vec<_> = page.split("](<").skip(1).map(|rest| rest.split('>').next().unwrap()).collect();
+        assert!(named.len() == 2 && named.iter().all(|file| Path::new(file).exists()), "{named:?}");
     }
 }

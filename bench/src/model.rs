@@ -113,7 +113,7 @@ impl Part {
             Self::Throughput => "Whole lives of tiny containers, record to removed, so many at a time.",
             Self::Memory => {
                 "So many idle containers: the processes of the containers and their shims, as smaps_rollup and stat show \
-                 them, for one container. tenth, last create: the medians of the calls Create of the 6th to the 15th, and of the last ten."
+                 them, for one container. one shim: one for all of them, by `group = \"node\"`; else one each. tenth, last create: the medians of the calls Create of the 6th to the 15th, and of the last ten."
             }
             Self::Steps => {
                 "Times between the lines `step: NAME` that the shim logs at containerd's level debug, containers one after the \

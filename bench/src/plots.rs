@@ -56,27 +56,37 @@ type Row<'a> = (&'a str, Vec<(usize, Spread)>);
 /// The library can't draw one.
 pub fn of(report: &Report, part: Part) -> Result<Vec<Plot>, BenchError> {
     let columns = report.columns(part);
-    let mut units: Vec<Unit> = Vec::new();
-    for (_, unit) in report.rows(part) {
-        if !units.contains(&unit) {
-            units.push(unit);
-        }
-    }
     let mut plots = Vec::new();
-    for unit in units {
+    for unit in units(report, part) {
         let names = report.rows(part).into_iter().filter(|(_, of)| *of == unit).map(|(name, _)| name);
         let dots = |name: &str| {
             let of = |(at, column): (usize, &&str)| Some((at, spread(&report.find(part, name, column)?.values)));
             columns.iter().enumerate().filter_map(of).collect()
         };
         let rows: Vec<Row<'_>> = names.map(|name| (name, dots(name))).collect();
-        let axis = if unit.name().is_empty() { "number" } else { unit.name() };
+        let axis = axis(unit);
         let height = height(rows.len(), columns.len());
         let svg = draw(&rows, columns.len(), axis, height)
             .map_err(|error| BenchError::Plot { part: part.name(), reason: error.to_string() })?;
         plots.push(Plot { about: format!("{}, {axis}: {}", part.name(), columns.join(", ")), axis, height, svg });
     }
     Ok(plots)
+}
+
+/// The units of a part, in the order of its plots.
+pub fn units(report: &Report, part: Part) -> Vec<Unit> {
+    let mut units: Vec<Unit> = Vec::new();
+    for (_, unit) in report.rows(part) {
+        if !units.contains(&unit) {
+            units.push(unit);
+        }
+    }
+    units
+}
+
+/// What an axis of this unit is called.
+pub fn axis(unit: Unit) -> &'static str {
+    if unit.name().is_empty() { "number" } else { unit.name() }
 }
 
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;

@@ -10,10 +10,8 @@ use crate::stats::{median, spread};
 pub fn of(report: &Report) -> String {
     let mut text = format!("{}\n{}\n", report.machine, report.command);
     for part in report.parts() {
-        let rounds = report.series.iter().filter(|series| series.part == part).map(|series| series.values.len()).max();
         let _ = write!(text, "\n{}: {}\n", part.name(), wrapped(part.about()));
-        let range = if report.columns(part).len() <= NARROW { ", in parentheses p10–p90" } else { "" };
-        let _ = writeln!(text, "Medians of up to {} values{range}; {}.\n", rounds.unwrap_or(0), ratios(report, part));
+        let _ = writeln!(text, "{}.\n", cells(report, part));
         text += &table(report, part);
     }
     if !report.notes.is_empty() {
@@ -42,11 +40,18 @@ pub fn table(report: &Report, part: Part) -> String {
     aligned(&rows)
 }
 
+/// What the cells of a part's table are, in words.
+pub fn cells(report: &Report, part: Part) -> String {
+    let rounds = report.series.iter().filter(|series| series.part == part).map(|series| series.values.len()).max();
+    let range = if report.columns(part).len() <= NARROW { ", in parentheses p10–p90" } else { "" };
+    format!("Medians of up to {} values{range}; {}", rounds.unwrap_or(0), ratios(report, part))
+}
+
 /// What the ratios of a part are against, in words.
 pub fn ratios(report: &Report, part: Part) -> String {
     match part {
         Part::Compute => {
-            "× is the ratio of medians: of a container to its engine alone, of all else to native; all: the geometric mean".to_owned()
+            "× is the ratio of medians: of a container to its engine alone, of all else to native; all: the geometric means of the ratios, and of those of the fastest values".to_owned()
         }
         Part::Sizes => {
             "× is the ratio of medians, to the same target's tiny module, of that one to the reference".to_owned()

@@ -109,7 +109,7 @@ async fn first_and_again(
     program.words.extend_from_slice(&module.words);
     program.exit = module.exit;
     // The node's own cache is not to fill with what nobody starts again.
-    program.config = format!("[cache]\npath = {:?}\n", cache.display().to_string());
+    program.config = format!("cache.path = {:?}\n", cache.display().to_string());
     let mut figures = Vec::new();
     for time in ["first", "again", "later"] {
         let phases = context.run(target, &program, module.prints).await?.phases;

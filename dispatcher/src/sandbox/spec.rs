@@ -16,15 +16,16 @@ const KERNEL_FILESYSTEMS: [&str; 6] = ["proc", "sysfs", "cgroup", "cgroup2", "mq
 
 /// Reads a specification as it is.
 pub(super) fn load(path: &Path) -> Result<Spec, SandboxError> {
-    Spec::load(path).map_err(|error| match &error {
-        // The library's own words for these say nothing.
-        OciSpecError::SerDe(source) => SandboxError::Spec {
-            path: path.to_owned(),
-            reason: format!("it can't be read as an OCI specification: {source}"),
-        },
-        OciSpecError::Io(source) => bad(path, source),
-        _ => bad(path, &error),
-    })
+    Spec::load(path).map_err(|error| SandboxError::Spec { path: path.to_owned(), reason: reason(&error) })
+}
+
+/// What is wrong; the library's own words for most of it say nothing ("io operation failed").
+fn reason(error: &OciSpecError) -> String {
+    match error {
+        OciSpecError::SerDe(source) => format!("it can't be read as an OCI specification: {source}"),
+        OciSpecError::Io(source) => source.to_string(),
+        _ => crate::causes::chain(error),
+    }
 }
 
 /// Reads the specification of `bundle`; its root gets an absolute path.
@@ -37,7 +38,7 @@ pub(super) fn read(bundle: &Path) -> Result<Spec, SandboxError> {
     }
     let rootfs = root(&spec, bundle);
     spec.canonicalize_rootfs(bundle).map_err(|error| {
-        let reason = format!("its root file system {}: {}", rootfs.display(), crate::causes::chain(&error));
+        let reason = format!("its root file system {}: {}", rootfs.display(), reason(&error));
         SandboxError::Spec { path: path.clone(), reason }
     })?;
     settle_propagation(&mut spec);
@@ -249,10 +250,7 @@ mod tests {
             "/config.json: it can't be read as an OCI specification: EOF while parsing an object at line 1 column 1"
         ));
         assert!(told(r#"{"ociVersion": "1.0.2"}"#).contains("it names no root file system: root.path is the folder"));
-        assert!(
-            told(r#"{"ociVersion": "1.0.2", "root": {"path": "none"}}"#)
-                .contains("none: io operation failed: No such file")
-        );
+        assert!(told(r#"{"ociVersion": "1.0.2", "root": {"path": "none"}}"#).contains("none: No such file"));
         std::fs::remove_file(bundle.path().join("config.json")).unwrap();
         assert!(
             read(bundle.path())
