@@ -140,15 +140,16 @@ fn make(
 
     log::step("worker: written");
     let user = spec::user(&spec);
+    let who = (request.namespace.as_str(), request.id.as_str());
     let ends = if console {
         let socket = ConsoleSocket::listen(state.folder());
         let socket = socket.map_err(|error| SandboxError::Inside(format!("the console's socket: {error}")))?;
-        Ends::Console(socket, open_output(&request.stdout)?)
+        Ends::Console(socket, open_output(&request.stdout, who)?)
     } else if request.terminal {
         let Pair { master, slave } = Pair::open(None)?;
-        Ends::Terminal(Stdio::of_terminal(slave)?, Terminal { master, output: open_output(&request.stdout)? })
+        Ends::Terminal(Stdio::of_terminal(slave)?, Terminal { master, output: open_output(&request.stdout, who)? })
     } else {
-        Ends::Pipes(Stdio::open(stdin, &request.stdout, &request.stderr)?)
+        Ends::Pipes(Stdio::open(stdin, (&request.stdout, &request.stderr), who)?)
     };
     if let (Ends::Pipes(stdio) | Ends::Terminal(stdio, _), Some(user)) = (&ends, user) {
         stdio.give_to(user);

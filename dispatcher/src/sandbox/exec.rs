@@ -64,11 +64,12 @@ fn join(request: &Exec, stdin: Option<OwnedFd>, preset: &Preset, control: Option
         process = settled;
     }
 
+    let who = (request.namespace.as_str(), request.exec_id.as_str());
     let (stdio, terminal) = if request.terminal {
         let Pair { master, slave } = Pair::open(guest.is_none().then(|| place.root()).as_deref())?;
-        (Stdio::of_terminal(slave)?, Some(Terminal { master, output: open_output(&request.stdout)? }))
+        (Stdio::of_terminal(slave)?, Some(Terminal { master, output: open_output(&request.stdout, who)? }))
     } else {
-        (Stdio::open(stdin, &request.stdout, &request.stderr)?, None)
+        (Stdio::open(stdin, (&request.stdout, &request.stderr), who)?, None)
     };
     let user = spec::user(&spec);
     if let Some(user) = user {

@@ -7,7 +7,7 @@
 //! - `rootfs_mount`: the root file system
 //! - `spec`: the specification as we run it; `check`: whether the host has what it names
 //! - `executor`: what libcontainer calls inside of the new process
-//! - `stdio`: the container's ends of its pipes
+//! - `stdio`: the container's ends of its pipes; `logger`: a program that takes its output
 //! - `direct`: the short way into a container, for ordinary guests
 //! - `create`, `teardown`: all of it in order, and back
 //! - `exec`, `join`, `newcomer`: a further process in a container that runs
@@ -23,6 +23,7 @@ mod exec;
 mod executor;
 mod join;
 mod limits;
+mod logger;
 mod newcomer;
 mod plan;
 mod preset;

@@ -8,7 +8,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat, major};
 use nix::unistd::{Uid, alarm, fchown};
 
-use super::SandboxError;
+use super::{SandboxError, logger};
 
 /// How long a FIFO's reader may be late, in seconds.
 const READER_SECONDS: u32 = 30;
@@ -25,9 +25,18 @@ pub(super) struct Stdio {
 }
 
 impl Stdio {
-    /// Opens the outputs.
-    pub(super) fn open(stdin: Option<OwnedFd>, stdout: &str, stderr: &str) -> Result<Self, SandboxError> {
-        Ok(Self { stdin, stdout: open_output(stdout)?, stderr: open_output(stderr)? })
+    /// Opens the outputs of a process of the name `id`.
+    pub(super) fn open(
+        stdin: Option<OwnedFd>,
+        (stdout, stderr): (&str, &str),
+        (namespace, id): (&str, &str),
+    ) -> Result<Self, SandboxError> {
+        if stdout.starts_with(logger::SCHEME) {
+            // One program takes both, as with runc's shim, which does not look at the other address then.
+            let (stdout, stderr) = logger::start(stdout, namespace, id)?;
+            return Ok(Self { stdin, stdout, stderr });
+        }
+        Ok(Self { stdin, stdout: open_output(stdout, (namespace, id))?, stderr: open_output(stderr, (namespace, id))? })
     }
 
     /// A terminal for all three.
@@ -58,11 +67,12 @@ pub(super) fn give(user: u32, descriptor: &OwnedFd) {
     }
 }
 
-/// Opens `path` for writing: a FIFO of containerd's, a file (`file:///path`, appended to), or nothing.
+/// Opens `path` for writing, for a process of the name `id`: a FIFO of containerd's, a file (`file:///path`, appended to), a program
+/// (`binary:///path`), or nothing.
 ///
 /// A FIFO's reader may be a moment late; until it is there, this waits, because bytes that are written and closed before
 /// a reader comes are lost.
-pub(super) fn open_output(path: &str) -> Result<OwnedFd, SandboxError> {
+pub(super) fn open_output(path: &str, (namespace, id): (&str, &str)) -> Result<OwnedFd, SandboxError> {
     let failed = |reason: String| SandboxError::Output { path: path.to_owned(), reason };
     if path.is_empty() {
         let null = OpenOptions::new().write(true).open("/dev/null");
@@ -79,8 +89,13 @@ pub(super) fn open_output(path: &str) -> Result<OwnedFd, SandboxError> {
         let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
         return opened.map(Into::into).map_err(|error| failed(error.to_string()));
     }
+    if path.starts_with(logger::SCHEME) {
+        return logger::start(path, namespace, id).map(|(output, _)| output);
+    }
     if let Some((scheme, _)) = path.split_once("://") {
-        return Err(failed(format!("the scheme {scheme} is not offered: use a FIFO's path or file:///path")));
+        return Err(failed(format!(
+            "the scheme {scheme} is not offered: use a FIFO's path, file:///path or binary:///path"
+        )));
     }
     open_fifo(path).map(Into::into).map_err(|error| failed(error.to_string()))
 }
