@@ -1,7 +1,7 @@
 //! What could not be compiled in the background: kept in the cache, as nobody was there to be told.
 //!
-//! Without it each start would try again, and take processors from the containers for nothing. A note holds for a day (an hour where time was short), for one
-//! key (so not for another version of the engine) and under the limits of then.
+//! Without it each start would try again, and take processors from the containers for nothing. A note holds for a day (an hour where
+//! time was short), for one key (so not for another version of the engine) and under the limits of then.
 
 use std::fs;
 use std::io::Write;

@@ -2,7 +2,8 @@
 //!
 //! containerd's rules hold (core/runtime/v2/README.md, "Logging"; pkg/process of its runc shim): standard output is the program's
 //! descriptor 3, standard error 4; it closes 5, or writes to it, when it is ready; its environment is the container's name and
-//! namespace. It ends when both pipes do, and is nobody's to wait for.
+//! namespace. It ends when both pipes do, and nothing waits
+//! for that: the spawner reaps it, and ends it with its worker where the process can't be made.
 
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
