@@ -119,7 +119,7 @@ test-unit: stage ## the tests that need no lab
 
 test-%: stage tools ## the tests in the lab of bookworm, trixie or forky: by cases, and by the command lines that users type
 	scripts/setup $*
-	$(if $(filter $*,$(without_docker)),,$(MAKE) --no-print-directory examples example-images)
+	$(MAKE) --no-print-directory examples $(if $(filter $*,$(without_docker)),,example-images)
 	$(cargo) $(call conformance_tests,$*) --no-run
 	$(call cases,$*,$(if $(filter-out $(every_case),$*),$(of_containerd)),$(if $(filter-out $(every_case),$*),$(ours)))
 	$(if $(call with_pods,$*),MULTIWASM_LAB_CRI=yes )$(call in_lab,$*) $(call conformance_tests,$*)
