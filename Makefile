@@ -117,8 +117,12 @@ check: own ## format, lints and documentation
 test-unit: stage ## the tests that need no lab
 	$(cargo) test $(all) --features multiwasm-engine/loader
 
-test-%: stage tools ## the tests in the lab of bookworm, trixie or forky: by cases, and by the command lines that users type
+# Before its recipe is read, which asks whether there is a crictl.
+setup-%:
 	scripts/setup $*
+
+test-%: setup-% stage tools ## the tests in the lab of bookworm, trixie or forky: by cases, and by the command lines that users type
+	@$(if $(filter $*,bookworm)$(crictl),,echo "==> $*: pods are not tried, there is no crictl (scripts/get-cri-tools says why)")
 	$(MAKE) --no-print-directory examples $(if $(filter $*,$(without_docker)),,example-images)
 	$(cargo) $(call conformance_tests,$*) --no-run
 	$(call cases,$*,$(if $(filter-out $(every_case),$*),$(of_containerd)),$(if $(filter-out $(every_case),$*),$(ours)))
