@@ -54,6 +54,9 @@ each_engine!(a_create_that_fails_leaves_nothing, |target| {
     for entrypoint in [bad::MISSING_IMPORT, bad::TRUNCATED, "/nowhere.wasm"] {
         assert_ne!(Container::new(target).args([entrypoint]).run().code, 0);
     }
+    let unheard = Container::new(target).probe(["hello"]).flag("--log-uri", "binary:///nowhere").run();
+    assert_ne!(unheard.code, 0, "{unheard}");
+    unheard.expect_err(&["the program /nowhere can't be started"]);
     before.await_back(lab(), CLEAN);
 });
 

@@ -235,6 +235,8 @@ pub enum Reader {
     Slow,
     /// Not at all: its end is closed before the guest starts.
     Closed,
+    /// By a logging program, which takes standard error too, of the container and of its further processes.
+    Program,
 }
 
 /// What kind of image the container comes from.

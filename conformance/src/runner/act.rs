@@ -248,7 +248,8 @@ impl Container {
         // An id may be another's before and after.
         self.added += 1;
         let prefix = format!("{}-{}-", exec.id, self.added);
-        let pipes = Pipes::new(&self.folder, &prefix, exec.stdin.is_some(), Reader::Normal, exec.terminal)
+        let reader = if self.case.reader == Reader::Program { Reader::Program } else { Reader::Normal };
+        let pipes = Pipes::new(&self.folder, &prefix, exec.stdin.is_some(), reader, exec.terminal)
             .map_err(|error| Trouble::own("its pipes", error))?;
         let streams = pipes.streams.clone();
         context.containerd.exec(&self.id, &exec.id, &process, &streams).await?;

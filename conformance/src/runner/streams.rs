@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use form_urlencoded::byte_serialize;
 use nix::sys::stat::Mode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
@@ -101,6 +102,11 @@ impl Pipes {
             let path = pipes.streams.stderr.clone();
             pipes.collect(&path, stderr, Reader::Normal)?;
         }
+        if reader == Reader::Program {
+            // One for both: containerd's clients give the same address twice.
+            pipes.streams.stdout = program(&pipes.streams);
+            pipes.streams.stderr = pipes.streams.stdout.clone();
+        }
         if stdin {
             pipes.streams.stdin = make("stdin")?;
             // Both ways, so that it opens without a reader.
@@ -173,6 +179,17 @@ impl Drop for Pipes {
             task.abort();
         }
     }
+}
+
+/// The address of a program that hands on to `pipes` what it gets: standard output is its descriptor 3, standard error 4, and
+/// by closing 5 it says that it is ready (containerd's core/runtime/v2/README.md, "Logging").
+fn program(pipes: &Streams) -> String {
+    let stderr = if pipes.terminal { "/dev/null" } else { &pipes.stderr };
+    let script = format!(
+        "exec 6>'{}' 7>'{stderr}' 5>&-; cat <&3 >&6 & cat <&4 >&7 & exec 3<&- 4<&- 6>&- 7>&-; wait",
+        pipes.stdout
+    );
+    format!("binary:///bin/sh?-c={}", byte_serialize(script.as_bytes()).collect::<String>())
 }
 
 async fn read(mut pipe: Receiver, into: Arc<Collected>, reader: Reader) {
