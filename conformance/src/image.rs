@@ -71,11 +71,46 @@ enum Kind {
     Index(Vec<Platform>),
 }
 
+/// The media types of an OCI Wasm artifact, whose only layer is a module as it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Artifact {
+    /// Of its config.
+    pub config: &'static str,
+    /// Of its layer.
+    pub layer: &'static str,
+}
+
+impl Artifact {
+    /// What CNCF's working group defines (tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact).
+    pub const WORKING_GROUP: Self = Self { config: "application/vnd.wasm.config.v0+json", layer: "application/wasm" };
+    /// What runwasi's builder wrote before that: the config is an ordinary image's.
+    pub const RUNWASI: Self = Self {
+        config: "application/vnd.oci.image.config.v1+json",
+        layer: "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
+    };
+    /// What wasm-to-oci writes.
+    pub const WASM_TO_OCI: Self =
+        Self { config: "application/vnd.wasm.config.v1+json", layer: "application/vnd.wasm.content.layer.v1+wasm" };
+
+    /// Its config, where that is no image's.
+    fn config_of(&self, module: &[u8]) -> Option<String> {
+        match self.config {
+            "application/vnd.wasm.config.v0+json" => Some(format!(
+                r#"{{"created":"1970-01-01T00:00:00Z","architecture":"wasm","os":"wasip1","layerDigests":["sha256:{}"]}}"#,
+                sha256(module)
+            )),
+            "application/vnd.wasm.config.v1+json" => Some("{}".to_owned()),
+            _ => None,
+        }
+    }
+}
+
 /// An image to be.
 #[derive(Debug)]
 pub struct Image {
     name: String,
     kind: Kind,
+    artifact: Option<Artifact>,
     files: Vec<(String, u32, Vec<u8>)>,
     folders: Vec<String>,
     entrypoint: Vec<String>,
@@ -86,12 +121,18 @@ impl Image {
     /// An empty image; `name` is complete, with registry and tag.
     pub fn new(name: &str, platform: Platform) -> Self {
         let (files, folders, entrypoint, cmd) = Default::default();
-        Self { name: name.into(), kind: Kind::Manifest(platform), files, folders, entrypoint, cmd }
+        Self { name: name.into(), kind: Kind::Manifest(platform), artifact: None, files, folders, entrypoint, cmd }
     }
 
     /// Makes it an index: the same files for each of these platforms, each with an attestation as buildx adds it.
     pub fn index(mut self, platforms: &[Platform]) -> Self {
         self.kind = Kind::Index(platforms.into());
+        self
+    }
+
+    /// Makes it an artifact: its only file is its layer.
+    pub fn artifact(mut self, artifact: Artifact) -> Self {
+        self.artifact = Some(artifact);
         self
     }
 
@@ -164,9 +205,14 @@ impl Image {
 
     /// Appends the image for one platform.
     fn manifest(&self, platform: Platform, layer: &[u8], archive: &mut Archive<File>) -> Result<Descriptor, Failure> {
-        let config = self.config(platform, layer)?;
-        let layer = archive.blob(MediaType::ImageLayer, layer)?;
-        let config = archive.blob(MediaType::ImageConfig, config.to_string()?.as_bytes())?;
+        let mut config = self.config(platform, layer)?.to_string()?;
+        let mut types = (MediaType::ImageConfig, MediaType::ImageLayer);
+        if let Some(artifact) = self.artifact {
+            types = (MediaType::Other(artifact.config.into()), MediaType::Other(artifact.layer.into()));
+            config = artifact.config_of(layer).unwrap_or(config);
+        }
+        let layer = archive.blob(types.1, layer)?;
+        let config = archive.blob(types.0, config.as_bytes())?;
         let mut manifest = archive.manifest(config, layer)?;
         let (os, arch) = platform.parts();
         manifest.set_platform(Some(PlatformBuilder::default().os(os).architecture(arch).build()?));
@@ -174,6 +220,9 @@ impl Image {
     }
 
     fn layer(&self) -> io::Result<Vec<u8>> {
+        if let (Some(_), [(_, _, module)]) = (self.artifact, self.files.as_slice()) {
+            return Ok(module.clone());
+        }
         let mut layer = Archive(tar::Builder::new(Vec::new()));
         for folder in &self.folders {
             let mut header = header(tar::EntryType::Directory, 0o1777, 0);
@@ -194,11 +243,13 @@ impl Image {
             .env([path.to_owned()])
             .working_dir("/")
             .build()?;
+        // A module is no layer that could be unpacked.
+        let layers: Vec<_> = self.artifact.is_none().then(|| format!("sha256:{}", sha256(layer))).into_iter().collect();
         ImageConfigurationBuilder::default()
             .os(os)
             .architecture(arch)
             .config(run)
-            .rootfs(RootFsBuilder::default().typ("layers").diff_ids([format!("sha256:{}", sha256(layer))]).build()?)
+            .rootfs(RootFsBuilder::default().typ("layers").diff_ids(layers).build()?)
             .history(Vec::<History>::new())
             .build()
     }

@@ -9,7 +9,19 @@ use tempfile::TempDir;
 use crate::command::{Input, LIMIT, Process};
 use crate::ctr::{await_true, ctr, lab, must};
 use crate::guests;
-use crate::image::{Image, Platform};
+use crate::image::{Artifact, Image, Platform};
+
+/// An artifact that the registry has.
+pub struct PushedArtifact {
+    /// Its whole name.
+    pub name: String,
+    /// What it says that it runs on: its index, or alone its config, if that is of a kind that says so.
+    pub platform: Option<&'static str>,
+    /// Whether an index leads to it.
+    pub index: bool,
+    /// Whether its config names what to start, as an image's does.
+    pub has_entrypoint: bool,
+}
 
 /// A registry that runs until it is dropped.
 pub struct Registry {
@@ -50,6 +62,32 @@ impl Registry {
             (self.push("index", |name| image(name, wasi).index(&[wasi])), wasi),
             (self.push("index-both", |name| image(name, wasi).index(&[wasi, Platform::Linux])), wasi),
         ]
+    }
+
+    /// Pushes an OCI Wasm artifact of each of the layouts that are read, alone and in an index.
+    #[track_caller]
+    pub fn artifacts(&self) -> Vec<PushedArtifact> {
+        let (wasi, wasip1) = (Some("wasi/wasm"), Some("wasip1/wasm"));
+        let kinds = [
+            ("working-group", Artifact::WORKING_GROUP, wasip1),
+            ("runwasi", Artifact::RUNWASI, wasi),
+            ("wasm-to-oci", Artifact::WASM_TO_OCI, None),
+        ];
+        let of = |name: &str, artifact| {
+            // A layer of its own each, here too.
+            let module = guests::with_custom_section(&guests::read("probe.wasm"), "name-of-image", name.as_bytes());
+            let image = Image::new(name, Platform::Wasi).artifact(artifact).entrypoint(&["/probe.wasm"]);
+            image.bytes("/probe.wasm", 0o644, module)
+        };
+        let mut pushed = Vec::new();
+        for (name, artifact, platform) in kinds {
+            let has_entrypoint = name == "runwasi";
+            let alone = self.push(name, |name| of(name, artifact));
+            pushed.push(PushedArtifact { name: alone, platform, index: false, has_entrypoint });
+            let indexed = self.push(&format!("{name}-index"), |name| of(name, artifact).index(&[Platform::Wasi]));
+            pushed.push(PushedArtifact { name: indexed, platform: wasi, index: true, has_entrypoint });
+        }
+        pushed
     }
 
     /// Pushes an image of this name, keeps it nowhere else, and gives the whole name.

@@ -387,3 +387,19 @@ fn a_pull_takes_what_there_is_for_this_machine() {
         guest.start().await_log("sleeping");
     }
 }
+
+#[test]
+fn an_artifact_that_was_pulled_runs_in_a_pod() {
+    let registry = Registry::start();
+    let pod = Pod::of_handler("multiwasm").run();
+    for artifact in registry.artifacts() {
+        let pulled = crictl(&["pull", &artifact.name]);
+        if artifact.index {
+            pulled.expect_code(1).expect_err(&["no match for platform in manifest"]);
+            continue;
+        }
+        pulled.expect_code(0);
+        let guest = pod.container(Target::Wasmtime).image(&artifact.name);
+        guest.probe(["hello", "then", "sleep", "3600"]).start().await_log("sleeping");
+    }
+}

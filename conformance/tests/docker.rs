@@ -370,3 +370,26 @@ fn an_image_that_was_pulled_runs() {
         said.expect_code(0).expect_out("hello from a guest\n");
     }
 }
+
+/// The table of docs/images.md.
+#[test]
+fn an_artifact_that_was_pulled_runs() {
+    let version = docker(&["version", "--format", "{{.Server.Version}}"]);
+    let registry = Registry::start();
+    for artifact in registry.artifacts() {
+        // One that names none is taken with any, and found again without.
+        let asked = format!("--platform={}", artifact.platform.unwrap_or("wasi/wasm"));
+        docker(&["pull", &asked, &artifact.name]).expect_code(0);
+        let mut words = vec!["run", "--rm", "--runtime=io.containerd.multiwasm.v1"];
+        words.extend(artifact.platform.map(|_| asked.as_str()));
+        words.extend([artifact.name.as_str(), "hello"]);
+        let said = docker(&words);
+        docker(&["rmi", &artifact.name]);
+        if version.out().starts_with("26.") {
+            // It tells containerd no image.
+            said.expect_code(127).expect_err(&["containerd has no image on record"]);
+            continue;
+        }
+        said.expect_code(0).expect_out("hello from a guest\n");
+    }
+}

@@ -9,9 +9,10 @@ use std::path::Path;
 
 use layout::{Layout, multiwasm};
 use multiwasm_conformance::command::Output;
-use multiwasm_conformance::ctr::{Container, ctr};
+use multiwasm_conformance::ctr::{Container, ctr, lab};
 use multiwasm_conformance::each_engine;
 use multiwasm_conformance::guests::{self, WASM_IMAGE};
+use multiwasm_conformance::image::Platform;
 use multiwasm_conformance::registry::Registry;
 
 each_engine!(an_image_of_containerd_runs_without_a_container, |target| {
@@ -174,4 +175,26 @@ fn what_a_killed_run_has_left_goes_with_the_next() {
     fs::create_dir_all(left.join("rootfs")).unwrap();
     multiwasm(cache.path(), &["run", &layout.path(), "--", "hello"]).expect_code(0);
     assert!(!left.exists());
+}
+
+#[test]
+fn an_artifact_that_was_pulled_runs() {
+    let (registry, cache) = (Registry::start(), tempfile::tempdir().unwrap());
+    // It counts a module as a layer to unpack.
+    let old = lab().containerd_version().unwrap().trim_start_matches('v').starts_with("1.6");
+    for artifact in registry.artifacts() {
+        let platform = artifact.platform.unwrap_or("wasi/wasm");
+        ctr(&["images", "pull", "--plain-http", "--platform", platform, &artifact.name]).expect_code(0);
+        let by_name = multiwasm(cache.path(), &["run", &artifact.name, "--", "hello"]);
+        let by_ctr = Container::auto().image(&artifact.name, Platform::Wasi).args(["hello"]).run();
+        ctr(&["images", "rm", &artifact.name]);
+        by_name.expect_code(0).expect_out("hello from a guest\n");
+        if artifact.has_entrypoint && old {
+            by_ctr.expect_code(1).expect_err(&["mismatched image rootfs and manifest layers"]);
+        } else if artifact.has_entrypoint {
+            by_ctr.expect_code(0).expect_out("hello from a guest\n");
+        } else {
+            by_ctr.expect_code(1).expect_err(&["unknown image config media type"]);
+        }
+    }
 }

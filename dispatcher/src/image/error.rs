@@ -18,8 +18,8 @@ pub enum ImageError {
     },
     /// containerd does not know the container, or the container has no image.
     #[error(
-        "containerd has no image on record for container {id} of namespace {namespace} (Docker records one where it uses \
-         the containerd image store)"
+        "containerd has no image on record for container {id} of namespace {namespace} (Docker 28 records one where it \
+         uses the containerd image store, Docker 26 never does)"
     )]
     NoImage {
         /// The container.
