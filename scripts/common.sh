@@ -33,7 +33,8 @@ scratch_dir() {
     trap 'exit 143' TERM
 }
 
-# put_in_place NEW PLACE: NEW, finished and on the same file system, becomes PLACE.
+# put_in_place NEW PLACE: NEW, finished and on the same file system, becomes PLACE. All that was there goes, so PLACE is one of
+# ours; who takes it from a user asks first whose it is.
 put_in_place() {
     mkdir -p "$(dirname "$2")"
     rm -rf "$2"
