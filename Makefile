@@ -202,7 +202,7 @@ package: ## deb, rpm and tarball, with their sizes (PACKAGE_ARCH=arm64: compiled
 	scripts/make-packages
 
 .PHONY: test-packages
-test-packages: package ## lint them, make them twice, install, upgrade and remove them in clean Debian roots
+test-packages: package ## lint and pack them again, install, upgrade and remove them in clean Debian roots (STEPS: docs/packages.md)
 	scripts/test-packages
 
 .PHONY: clean
