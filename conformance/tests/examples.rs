@@ -29,9 +29,9 @@ mod tests {
     }
 
     /// Builds an example's image from its module, as its README says.
-    fn image(name: &str, folder: &str) {
+    fn image(name: &str, folder: &str, platform: &str) {
         let (file, context) = (source(&format!("{folder}/Dockerfile")), built().display().to_string());
-        docker(&["build", "--quiet", "--platform=wasi/wasm", "-t", name, "-f", &file, &context]).expect_code(0);
+        docker(&["build", "--quiet", platform, "-t", name, "-f", &file, &context]).expect_code(0);
     }
 
     fn curl(words: &[&str]) -> Output {
@@ -45,7 +45,7 @@ mod tests {
 
     impl Server {
         fn start(name: &'static str, words: &[&str]) -> Self {
-            let words = [&["run", "--detach", "--name", name, "--platform=wasi/wasm"], words].concat();
+            let words = [&["run", "--name", name], words].concat();
             docker(&words).expect_code(0);
             let server = Self(name);
             server.await_answer();
@@ -76,11 +76,13 @@ mod tests {
         if lab().docker.is_none() {
             return;
         }
-        image("http-server", "http-server");
-        for runtime in ["io.containerd.wasmedge.v1", "io.containerd.multiwasm.v1"] {
-            let runtime = format!("--runtime={runtime}");
-            let server =
-                Server::start("blog-post", &["-p", "8080:8080", &runtime, "--restart=on-failure", "http-server"]);
+        // As the announcement has it, and as images are built today.
+        let ways = [("io.containerd.wasmedge.v1", "wasi/wasm32"), ("io.containerd.multiwasm.v1", "wasi/wasm")];
+        for (runtime, platform) in ways {
+            let (runtime, platform) = (format!("--runtime={runtime}"), format!("--platform={platform}"));
+            image("http-server", "http-server", &platform);
+            let words = ["-dp", "8080:8080", &runtime, &platform, "--restart=on-failure", "http-server"];
+            let server = Server::start("blog-post", &words);
             let greeting = curl(&["--fail", "localhost:8080/"]);
             assert!(greeting.expect_code(0).out().contains("WebAssembly"), "{greeting}");
             curl(&["--fail", "localhost:8080/echo", "--data", "as you like it"])
@@ -93,6 +95,7 @@ mod tests {
                 server.docker(&["inspect", "--format", "{{.State.Health.Status}}"]).out().trim() == "healthy"
             });
             docker(&["exec", "blog-post", "/http-server.wasm", "check"]).expect_code(0);
+            server.docker(&["logs"]).expect_code(0).expect_out("listening on 0.0.0.0:8080\n");
             let top = server.docker(&["top"]);
             assert!(top.expect_code(0).out().contains("/http-server.wasm"), "{top}");
             let stats = docker(&["stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "blog-post"]);
@@ -109,6 +112,20 @@ mod tests {
             await_true("it is started again", READY, || server.status().starts_with("running 0 1"));
             server.await_answer();
 
+            server.docker(&["stop"]).expect_code(0);
+            assert!(server.status().starts_with("exited 143"), "{}", server.status());
+
+            // Whatever its code, until somebody stops it.
+            server.docker(&["update", "--restart=unless-stopped"]).expect_code(0);
+            server.docker(&["start"]).expect_code(0);
+            server.await_answer();
+            docker(&["exec", "blog-post", "/http-server.wasm", "check"]).expect_code(0);
+            let before = server.docker(&["inspect", "--format", "{{.State.Pid}}"]).out();
+            run(&["kill", "-TERM", before.trim()]).unwrap();
+            await_true("it is started again", READY, || {
+                let now = server.docker(&["inspect", "--format", "{{.State.Running}} {{.State.Pid}}"]).out();
+                now.starts_with("true") && now.trim() != format!("true {}", before.trim())
+            });
             server.docker(&["stop"]).expect_code(0);
             assert!(server.status().starts_with("exited 143"), "{}", server.status());
         }
@@ -152,7 +169,7 @@ mod tests {
             let archive = built().join(format!("{name}.tar")).display().to_string();
             docker(&["load", "--quiet", "--input", &archive]).expect_code(0);
         }
-        image("orders", "orders/server");
+        image("orders", "orders/server", "--platform=wasi/wasm");
         let stack = Stack;
         stack.compose(&["up", "--detach", "--no-build"]).expect_code(0);
         await_true("the service has its database", READY, || curl(&["--fail", "localhost:8090/api/init"]).code == 0);
@@ -177,7 +194,9 @@ mod tests {
         let refused = curl(&["localhost:8090/api/orders", "--data", r#"{"product":"","quantity":1,"address":"x"}"#]);
         assert!(refused.out().contains("error"), "{refused}");
         stack.compose(&["down", "--volumes", "--timeout", "5"]).expect_code(0);
-        let left = docker(&["ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=orders"]);
-        left.expect_code(0).expect_out("");
+        for list in [["ps", "--all"].as_slice(), &["volume", "ls"], &["network", "ls"]] {
+            let project = ["--quiet", "--filter", "label=com.docker.compose.project=orders"];
+            docker(&[list, &project].concat()).expect_code(0).expect_out("");
+        }
     }
 }
