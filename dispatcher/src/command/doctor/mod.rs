@@ -1,6 +1,7 @@
 //! `multiwasm doctor`: whether this node has what containers need, and what to do where it has not.
 
 mod daemons;
+mod version;
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -25,8 +26,12 @@ use crate::engines::Engines;
 /// The program that containerd looks for on its PATH.
 const SHIM: &str = "containerd-shim-multiwasm-v1";
 
-/// Where containerd listens: the node's own, and that of K3s and RKE2.
-const ADDRESSES: [&str; 2] = ["/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock"];
+/// Where containerd listens: the node's own, the one that dockerd starts where there is none, and that of K3s and RKE2.
+const ADDRESSES: [&str; 3] = [
+    "/run/containerd/containerd.sock",
+    "/run/docker/containerd/containerd.sock",
+    "/run/k3s/containerd/containerd.sock",
+];
 
 /// Where containerd listens, by the variable that its own clients know, or where it usually does.
 fn usual_address() -> PathBuf {
@@ -39,7 +44,7 @@ fn usual_address() -> PathBuf {
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// containerd's socket; unless given, the one that CONTAINERD_ADDRESS names, /run/containerd/containerd.sock, or that
-    /// of K3s
+    /// of dockerd's or K3s' own containerd
     #[arg(long, default_value_os_t = usual_address(), hide_default_value = true)]
     address: PathBuf,
     /// Look at this configuration file in place of the node's: before it is put there
@@ -85,6 +90,9 @@ pub(super) fn run(args: &Args) -> Ended {
     findings.extend(check_engines(&Engines::of(&config)));
     findings.push(check_cache(&config.cache));
     findings.extend(check_containerd(&args.address, &containerd));
+    if containerd.listens.is_ok() {
+        findings.push(version::check(&args.address));
+    }
     findings.extend(daemons::check());
     findings.push(check_cgroups());
     findings.extend([check_openat2(), check_pidfd(), check_subreaper(), check_overlay(), check_root()]);
@@ -258,13 +266,20 @@ fn check_shim(path: &OsString, whose: &str) -> Finding {
 }
 
 fn check_cgroups() -> Finding {
-    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    judge_cgroups(fs::read_to_string("/sys/fs/cgroup/cgroup.controllers"))
+}
+
+fn judge_cgroups(controllers: io::Result<String>) -> Finding {
     match controllers.as_deref().map(str::trim) {
         Ok(all) if all.split(' ').any(|controller| controller == "memory") => {
             Finding::new(Verdict::Ok, "cgroups", format!("version 2, controllers {all}"))
         }
         Ok(all) => {
-            let found = format!("version 2 without the memory controller (found: {all}): memory limits will not hold");
+            // Documentation/admin-guide/kernel-parameters.txt; some kernels for small boards have it off unless asked.
+            let found = format!(
+                "version 2 without the memory controller (found: {all}), memory limits will not hold: on the kernel's command line, \
+                 take out cgroup_disable=memory or add cgroup_enable=memory, and boot anew"
+            );
             Finding::new(Verdict::Warning, "cgroups", found)
         }
         Err(_) if Path::new("/sys/fs/cgroup/memory").is_dir() => Finding::new(Verdict::Ok, "cgroups", "version 1"),
@@ -346,6 +361,14 @@ mod tests {
         assert_eq!(version_of("6.1.0-25-amd64"), Some((6, 1)));
         assert_eq!(version_of("5.15"), Some((5, 15)));
         assert_eq!(version_of("six"), None);
+    }
+
+    #[test]
+    fn a_missing_memory_controller_has_its_cure() {
+        let finding = judge_cgroups(Ok("cpuset cpu io pids\n".to_owned()));
+        assert_eq!(finding.verdict, Verdict::Warning);
+        assert!(finding.found.contains("add cgroup_enable=memory"), "{}", finding.found);
+        assert_eq!(judge_cgroups(Ok("cpu memory pids\n".to_owned())).verdict, Verdict::Ok);
     }
 
     #[test]
