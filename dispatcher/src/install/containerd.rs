@@ -12,21 +12,22 @@ pub const PATH: &str = "/etc/containerd/config.toml";
 pub const ANNOTATIONS: [&str; 3] = ["io.containerd.multiwasm.*", "module.wasm.image/*", "run.oci.handler"];
 
 /// Names of the CRI plug-in by which a configuration may switch it off: containerd.io's packages do.
-const CRI: [&str; 3] = ["cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"];
+pub(super) const CRI: [&str; 3] = ["cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"];
 
 /// containerd's own handler, its default.
 const RUNC: &str = "runc";
 
-/// Where the handlers' tables are, by the configuration's version (containerd's docs/cri/config.md).
+/// Where the handlers' tables are, by the configuration's version (containerd's docs/cri/config.md; version 4, of containerd 2.3,
+/// has moved other sections only: its docs/man/containerd-config.toml.5.md).
 pub fn place(version: i64) -> Result<[&'static str; 4], Problem> {
     match version {
         2 => Ok(["plugins", "io.containerd.grpc.v1.cri", "containerd", "runtimes"]),
-        3 => Ok(["plugins", "io.containerd.cri.v1.runtime", "containerd", "runtimes"]),
+        3 | 4 => Ok(["plugins", "io.containerd.cri.v1.runtime", "containerd", "runtimes"]),
         found => Err(Problem::Version { found }),
     }
 }
 
-/// Puts the handlers in; `newest` is the version that containerd writes itself, for a file that is empty.
+/// Puts the handlers in; `newest` is the newest version that this machine's containerd reads, for a file that is empty.
 ///
 /// # Errors
 /// [`Problem`].
@@ -37,8 +38,7 @@ pub fn with(text: &str, newest: i64) -> Result<Edited, Problem> {
     }
     let place = place(version(&document))?;
     let mut notes = Vec::new();
-    let disabled = document.get("disabled_plugins").and_then(Item::as_array);
-    if disabled.is_some_and(|names| names.iter().filter_map(|name| name.as_str()).any(|name| CRI.contains(&name))) {
+    if is_off(&document) {
         notes.push("disabled_plugins switches the CRI plug-in off: Kubernetes can't use this containerd before that is removed".to_owned());
     }
     let default = default_runtime(&mut document, &place);
@@ -76,16 +76,21 @@ pub fn with(text: &str, newest: i64) -> Result<Edited, Problem> {
 /// Takes the handlers out that are ours.
 ///
 /// # Errors
-/// [`Problem::Unreadable`].
+/// [`Problem::Unreadable`]; [`Problem::Default`]; [`Problem::Version`] where it is newer than those that are known.
 pub fn without(text: &str) -> Result<Edited, Problem> {
     let mut document = parse(text)?;
-    if let Ok(place) = place(version(&document))
-        && let Some(runtimes) = find(&mut document, &place)
-    {
-        for name in [NAME].into_iter().chain(ALIASES) {
-            let ours =
-                |there: &Item| there.get("runtime_type").and_then(Item::as_str) == Some(runtime_type(name).as_str());
-            if runtimes.get(name).is_some_and(ours) {
+    // Before version 2 we are in none.
+    if version(&document) >= 2 {
+        let place = place(version(&document))?;
+        let default = default_runtime(&mut document, &place);
+        let ours = ours_in(&mut document, &place);
+        if ours.contains(&default.as_str()) {
+            let (_, above) = place.split_last().expect("a place has several parts");
+            let key = format!("{}.default_runtime_name", above.join("."));
+            return Err(Problem::Default { key, name: format!("{default:?}") });
+        }
+        if let Some(runtimes) = find(&mut document, &place) {
+            for name in ours {
                 runtimes.remove(name);
             }
         }
@@ -100,20 +105,48 @@ pub fn without(text: &str) -> Result<Edited, Problem> {
 pub fn handlers(text: &str) -> Result<Vec<String>, Problem> {
     let mut document = parse(text)?;
     let place = place(version(&document))?;
-    let Some(runtimes) = find(&mut document, &place) else { return Ok(Vec::new()) };
+    Ok(ours_in(&mut document, &place).into_iter().map(str::to_owned).collect())
+}
+
+/// Whether a configuration switches the CRI plug-in off.
+///
+/// # Errors
+/// [`Problem::Unreadable`].
+pub fn switches_off(text: &str) -> Result<bool, Problem> {
+    Ok(is_off(&parse(text)?))
+}
+
+/// The handler of pods that name none.
+///
+/// # Errors
+/// [`Problem`].
+pub fn default_handler(text: &str) -> Result<String, Problem> {
+    let mut document = parse(text)?;
+    let place = place(version(&document))?;
+    Ok(default_runtime(&mut document, &place))
+}
+
+/// The names of handlers that are ours.
+pub(super) fn ours_in(document: &mut DocumentMut, place: &[&str]) -> Vec<&'static str> {
+    let Some(runtimes) = find(document, place) else { return Vec::new() };
     let ours = |name: &&str| {
         let found = runtimes.get(name).and_then(|there| there.get("runtime_type")?.as_str());
         found == Some(runtime_type(name).as_str())
     };
-    Ok([NAME].into_iter().chain(ALIASES).filter(ours).map(str::to_owned).collect())
+    [NAME].into_iter().chain(ALIASES).filter(ours).collect()
 }
 
-fn parse(text: &str) -> Result<DocumentMut, Problem> {
+fn is_off(document: &DocumentMut) -> bool {
+    let disabled = document.get("disabled_plugins").and_then(Item::as_array);
+    disabled.is_some_and(|names| names.iter().filter_map(|name| name.as_str()).any(|name| CRI.contains(&name)))
+}
+
+pub(super) fn parse(text: &str) -> Result<DocumentMut, Problem> {
     text.parse().map_err(|error: toml_edit::TomlError| Problem::Unreadable(error.to_string().trim().replace('\n', " ")))
 }
 
 /// A file that says none is of version 1 (containerd's docs/man/containerd-config.toml.5.md).
-fn version(document: &DocumentMut) -> i64 {
+pub(super) fn version(document: &DocumentMut) -> i64 {
     document.get("version").and_then(Item::as_integer).unwrap_or(1)
 }
 
@@ -208,6 +241,33 @@ version = 2
     }
 
     #[test]
+    fn version_4_has_the_handlers_where_version_3_has_them() {
+        let of = |version: i64| format!("version = {version}\n\n[debug]\nlevel = 'info'\n");
+        let edited = |version| with(&of(version), 3).unwrap().text;
+        assert_eq!(edited(4), edited(3).replace("version = 3", "version = 4"));
+        assert_eq!(handlers(&edited(4)).unwrap().len(), 4);
+        assert_eq!(without(&edited(4)).unwrap().text.lines().next(), Some("version = 4"));
+        // Nobody can say what of ours is in a file of a later one.
+        assert_eq!(without(&of(5)).unwrap_err(), Problem::Version { found: 5 });
+        assert_eq!(without("disabled_plugins = [\"cri\"]\n").unwrap().text, "disabled_plugins = [\"cri\"]\n");
+    }
+
+    #[test]
+    fn a_default_that_would_be_gone_is_told() {
+        let edited = with(DEFAULT, 3).unwrap().text;
+        for name in ["multiwasm", "wasmedge"] {
+            let text = edited.replace(r#"default_runtime_name = "runc""#, &format!("default_runtime_name = '{name}'"));
+            assert_eq!(default_handler(&text).unwrap(), name);
+            let error = without(&text).unwrap_err().to_string();
+            let wanted = format!("plugins.io.containerd.grpc.v1.cri.containerd.default_runtime_name is \"{name}\"");
+            assert!(error.starts_with(&wanted) && error.ends_with("\"runc\" for one"), "{error}");
+        }
+        // Another's handler of this name stays, and may be the default.
+        let other = DEFAULT.replace("runtimes.runc", "runtimes.wasmer").replace("\"runc\"", "\"wasmer\"");
+        assert_eq!(without(&other).unwrap().text, other);
+    }
+
+    #[test]
     fn what_is_in_the_way_is_told() {
         let other = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.wasmtime]\nruntime_type = \"io.containerd.spin.v2\"\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n";
         let edited = with(other, 3).unwrap();
@@ -218,7 +278,10 @@ version = 2
         assert!(disabled.notes[0].contains("disabled_plugins"));
         for (text, says) in [
             ("[plugins]\n", "version is 1"),
-            ("version = 4\n", "version is 4"),
+            (
+                "version = 5\n",
+                "version is 5 (1 where none is said), known are 2 to 4: take a newer release of multiwasm",
+            ),
             ("version = \n", "can't be read"),
             ("version = 2\nplugins = 1\n", "plugins is integer, wanted table"),
             (&other.replace("runtimes.wasmtime", "runtimes.multiwasm"), "wanted io.containerd.multiwasm.v1"),

@@ -12,6 +12,8 @@ use super::{Edited, NAME, Problem, runtime_type};
 pub const PATH: &str = "/etc/docker/daemon.json";
 
 const STORE: &str = "containerd-snapshotter";
+/// The runtime of containers that name none.
+const DEFAULT: &str = "default-runtime";
 
 /// Puts the image store and the runtime's short name in.
 ///
@@ -21,19 +23,12 @@ pub fn with(text: &str) -> Result<Edited, Problem> {
     let text = if text.trim().is_empty() { "{\n}\n" } else { text };
     let root = parse(text)?;
     let object = object_of(&root)?;
-    let mut notes = Vec::new();
     let features = child(&object, "features")?;
     match features.get(STORE).and_then(|store| store.value()) {
         None => drop(features.append(STORE, CstInputValue::Bool(true))),
         Some(value) => match value.as_boolean_lit() {
             Some(store) if store.value() => {}
-            Some(store) => {
-                store.set_value(true);
-                notes.push(
-                    "images of Docker's own store are not seen while containerd's is on; they are there again when it is off"
-                        .to_owned(),
-                );
-            }
+            Some(store) => store.set_value(true),
             None => return Err(taken(&format!("features.{STORE}"), &value.to_string(), "true or false")),
         },
     }
@@ -49,13 +44,13 @@ pub fn with(text: &str) -> Result<Edited, Problem> {
             return Err(taken(&format!("runtimes.{NAME}"), &found, &format!("runtimeType {}", runtime_type(NAME))));
         }
     }
-    Ok(Edited { text: root.to_string(), notes })
+    Ok(Edited { text: root.to_string(), notes: Vec::new() })
 }
 
 /// Takes the short name out. The image store stays: by now images may be in it.
 ///
 /// # Errors
-/// [`Problem::Unreadable`].
+/// [`Problem::Unreadable`]; [`Problem::Default`].
 pub fn without(text: &str) -> Result<Edited, Problem> {
     if text.trim().is_empty() {
         return Ok(Edited { text: text.to_owned(), notes: Vec::new() });
@@ -66,6 +61,10 @@ pub fn without(text: &str) -> Result<Edited, Problem> {
         && let Some(ours) = runtimes.get(NAME)
         && is_ours(ours.object_value().as_ref())
     {
+        // dockerd does not start with a default that it doesn't know.
+        if string(&object, DEFAULT).as_deref() == Some(NAME) {
+            return Err(Problem::Default { key: DEFAULT.to_owned(), name: format!("{NAME:?}") });
+        }
         ours.remove();
         if runtimes.properties().is_empty()
             && let Some(empty) = object.get("runtimes")
@@ -94,6 +93,23 @@ pub fn state(text: &str) -> Result<(Option<bool>, bool), Problem> {
     Ok((store.map(|store| store.value()), is_ours(ours.as_ref())))
 }
 
+/// What becomes of images that are there, where a change is one of the image store.
+pub fn moved(before: &str, after: &str) -> Option<String> {
+    let store = |text| state(text).ok().and_then(|(store, _)| store);
+    match (store(before), store(after)) {
+        (Some(true), Some(true)) => None,
+        (_, Some(true)) => Some(
+            "images of Docker's own store are not seen while containerd's is on; they are there again when it is off"
+                .to_owned(),
+        ),
+        (Some(true), _) => Some(format!(
+            "features.{STORE} goes with it: images in containerd's store, all for wasi/wasm among them, are not seen until it is on \
+             again (a Docker 29 that was installed anew has it on without being told)"
+        )),
+        _ => None,
+    }
+}
+
 /// Docker takes strict JSON; the parser that keeps blanks and order takes more.
 fn parse(text: &str) -> Result<CstRootNode, Problem> {
     let strict = serde_json::from_str::<serde_json::Value>(text).map(drop);
@@ -111,8 +127,12 @@ fn child(object: &CstObject, name: &str) -> Result<CstObject, Problem> {
     object.object_value_or_create(name).ok_or_else(|| taken(name, &found(), "an object"))
 }
 
+fn string(object: &CstObject, name: &str) -> Option<String> {
+    object.get(name)?.value()?.as_string_lit()?.decoded_value().ok()
+}
+
 fn is_ours(runtime: Option<&CstObject>) -> bool {
-    let named = runtime.and_then(|runtime| runtime.get("runtimeType")?.value()?.as_string_lit()?.decoded_value().ok());
+    let named = runtime.and_then(|runtime| string(runtime, "runtimeType"));
     named == Some(runtime_type(NAME))
 }
 
@@ -158,12 +178,32 @@ mod tests {
     }
 
     #[test]
-    fn an_image_store_that_is_off_is_turned_on_and_that_is_said() {
+    fn an_image_store_that_is_off_is_turned_on() {
         let edited = with(r#"{"features": {"containerd-snapshotter": false, "buildkit": true}}"#).unwrap();
         assert!(edited.text.contains(r#""containerd-snapshotter": true, "buildkit": true"#), "{}", edited.text);
-        assert!(edited.notes[0].contains("Docker's own store"));
         assert_eq!(state(&edited.text).unwrap(), (Some(true), true));
         assert_eq!(state("{}").unwrap(), (None, false));
+    }
+
+    #[test]
+    fn which_images_are_not_seen_any_more_is_said() {
+        let (on, off) = (with("").unwrap().text, r#"{"features": {"containerd-snapshotter": false}}"#);
+        for before in ["", "{}", off] {
+            assert!(moved(before, &on).unwrap().starts_with("images of Docker's own store"), "{before}");
+            assert!(moved(&on, before).unwrap().starts_with("features.containerd-snapshotter goes"), "{before}");
+        }
+        assert_eq!((moved(&on, &on), moved("", off)), (None, None));
+    }
+
+    #[test]
+    fn a_default_that_would_be_gone_is_told() {
+        let named = |name: &str| with(&format!("{{\"default-runtime\": {name:?}}}")).unwrap().text;
+        let error = without(&named(NAME)).unwrap_err().to_string();
+        assert!(error.starts_with("default-runtime is \"multiwasm\", which would be there no more"), "{error}");
+        // The shim's own name needs no entry.
+        for name in ["runc", "io.containerd.multiwasm.v1"] {
+            assert!(without(&named(name)).is_ok(), "{name}");
+        }
     }
 
     #[test]

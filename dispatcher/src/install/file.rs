@@ -30,15 +30,38 @@ pub enum FileError {
         problem: Problem,
     },
     /// It can't be read or written.
-    #[error("{path} can't be {what}: {source}", path = path.display())]
+    #[error("{path} can't be {what}: {source}{cure}", path = path.display(), cure = cure(source))]
     Io {
         /// The file.
         path: PathBuf,
-        /// Read, or written.
+        /// Read, written or removed.
         what: &'static str,
         /// What the kernel said.
         source: io::Error,
     },
+    /// A link to nowhere. Whoever made it may want the file elsewhere than we would put it.
+    #[error(
+        "{path} is a link to {target}, which can't be followed: {source}: make that file, or remove the link",
+        path = path.display(), target = target.display()
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// What it says.
+        target: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// What to do about what the kernel said, where that is known.
+fn cure(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) if !nix::unistd::geteuid().is_root() => ": do this as root",
+        Some(libc::EROFS) => ": its file system is read-only, change the file where that is made",
+        Some(libc::EBUSY) => ": it is a mount of its own, change the file that is mounted there",
+        _ => "",
+    }
 }
 
 /// How a kind of file is edited.
@@ -55,10 +78,20 @@ pub struct Change {
     path: PathBuf,
     before: Option<String>,
     after: Option<String>,
-    /// The file as it was before us is to be kept.
-    keep: bool,
+    kept: Kept,
     /// What its owner should know.
     pub notes: Vec<String>,
+}
+
+/// What becomes of the file as it was before us, beside the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// It is made.
+    Made,
+    /// It is as it should be.
+    Stays,
+    /// It is of no use: we go, or there was no file.
+    Goes,
 }
 
 impl Change {
@@ -71,9 +104,13 @@ impl Change {
         let text = before.as_deref().unwrap_or_default();
         let content = |problem| FileError::Content { path: path.clone(), problem };
         let edited = (editor.with)(text).map_err(content)?;
-        let clean = (editor.without)(text).map_err(content)?.text == text;
-        let keep = before.is_some() && (clean || !beside(&path, BEFORE).exists());
-        Ok(Self { after: Some(edited.text), keep, notes: edited.notes, path, before })
+        let clean = (editor.without)(text).is_ok_and(|left| left.text == text);
+        let kept = match before {
+            None => Kept::Goes,
+            Some(_) if clean || !beside(&path, BEFORE).exists() => Kept::Made,
+            Some(_) => Kept::Stays,
+        };
+        Ok(Self { after: Some(edited.text), kept, notes: edited.notes, path, before })
     }
 
     /// That we are taken out.
@@ -82,21 +119,33 @@ impl Change {
     /// [`FileError`].
     pub fn uninstall(path: &Path, editor: &Editor<'_>) -> Result<Self, FileError> {
         let (path, before) = read(path)?;
-        let Some(text) = before.as_deref() else {
-            return Ok(Self { path, before: None, after: None, keep: false, notes: Vec::new() });
-        };
-        let kept = fs::read_to_string(beside(&path, BEFORE)).ok();
-        let ours_alone = |from: &str| (editor.with)(from).is_ok_and(|edited| edited.text == text);
-        let (after, notes) = match &kept {
-            Some(kept) if ours_alone(kept) => (Some(kept.clone()), Vec::new()),
-            None if ours_alone("") => (None, Vec::new()),
-            _ => {
-                let edited =
-                    (editor.without)(text).map_err(|problem| FileError::Content { path: path.clone(), problem })?;
-                (Some(edited.text), edited.notes)
+        let beside = beside(&path, BEFORE);
+        let kept = fs::read_to_string(&beside).ok();
+        let (after, mut notes) = match before.as_deref() {
+            None => (None, Vec::new()),
+            Some(text) => {
+                let left = (editor.without)(text);
+                let left = left.map_err(|problem| FileError::Content { path: path.clone(), problem })?;
+                let ours_alone = |from: &str| (editor.with)(from).is_ok_and(|edited| edited.text == text);
+                match &kept {
+                    Some(kept) if ours_alone(kept) => (Some(kept.clone()), Vec::new()),
+                    // Whoever wrote it: without us it says nothing.
+                    None if ours_alone("") => {
+                        (None, vec!["it has nothing but what is multiwasm's, and goes as a whole".to_owned()])
+                    }
+                    _ => (Some(left.text), left.notes),
+                }
             }
         };
-        Ok(Self { path, after, keep: false, notes, before })
+        if before == after && kept.is_some() {
+            notes.push(format!("{} is of no use any more, and goes", beside.display()));
+        }
+        Ok(Self { path, after, kept: Kept::Goes, notes, before })
+    }
+
+    /// The file's text before and after; empty where there is no file.
+    pub fn texts(&self) -> (&str, &str) {
+        (self.before.as_deref().unwrap_or_default(), self.after.as_deref().unwrap_or_default())
     }
 
     /// The file, links resolved.
@@ -104,7 +153,7 @@ impl Change {
         &self.path
     }
 
-    /// Nothing would change.
+    /// Nothing of the file would change.
     pub fn is_none(&self) -> bool {
         self.before == self.after
     }
@@ -113,7 +162,7 @@ impl Change {
     pub fn diff(&self) -> String {
         let name =
             |text: &Option<String>| text.as_ref().map_or("/dev/null".to_owned(), |_| self.path.display().to_string());
-        let (before, after) = (self.before.as_deref().unwrap_or_default(), self.after.as_deref().unwrap_or_default());
+        let (before, after) = self.texts();
         let diff = TextDiff::from_lines(before, after);
         diff.unified_diff().context_radius(3).header(&name(&self.before), &name(&self.after)).to_string()
     }
@@ -126,32 +175,39 @@ impl Change {
         let failed = |source| FileError::Io { path: self.path.clone(), what: "written", source };
         let kept = beside(&self.path, BEFORE);
         let like = self.path.metadata().ok();
-        match (&self.before, &self.after) {
-            (Some(before), _) if self.keep => put(&kept, before, like.as_ref()).map_err(failed)?,
-            _ => {}
+        if !self.is_none() {
+            if let (Kept::Made, Some(before)) = (self.kept, &self.before) {
+                put(&kept, before, like.as_ref()).map_err(failed)?;
+            }
+            match &self.after {
+                Some(after) => put(&self.path, after, like.as_ref()).map_err(failed)?,
+                None => fs::remove_file(&self.path).map_err(failed)?,
+            }
         }
-        match &self.after {
-            Some(after) => put(&self.path, after, like.as_ref()).map_err(failed)?,
-            None => fs::remove_file(&self.path).map_err(failed)?,
+        if self.kept != Kept::Goes {
+            return Ok(());
         }
-        if !self.keep && self.before.is_some() {
-            self.forget(&kept);
-        }
-        Ok(())
-    }
-
-    /// Without us in the file, what was before us is of no use.
-    fn forget(&self, kept: &Path) {
-        let said = |text: &str| text.contains(super::NAME);
-        if !self.after.as_deref().is_some_and(said) {
-            let _ = fs::remove_file(kept);
+        match fs::remove_file(&kept) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(FileError::Io { path: kept, what: "removed", source })
+            }
+            _ => Ok(()),
         }
     }
 }
 
-/// The file with its content; where a link leads there, the link stays.
+/// The file by its whole name, with its content; where a link leads there, the link stays.
 fn read(path: &Path) -> Result<(PathBuf, Option<String>), FileError> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = match path.canonicalize() {
+        Ok(path) => path,
+        Err(source) if path.is_symlink() => {
+            let target = fs::read_link(path).unwrap_or_default();
+            return Err(FileError::Link { path: path.to_owned(), target, source });
+        }
+        Err(_) => {
+            std::path::absolute(path).map_err(|source| FileError::Io { path: path.to_owned(), what: "read", source })?
+        }
+    };
     match fs::read_to_string(&path) {
         Ok(text) => Ok((path, Some(text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((path, None)),
@@ -244,6 +300,97 @@ mod tests {
         let left = fs::read_to_string(&path).unwrap();
         assert!(left.contains("10.2.0.1/24") && !left.contains("multiwasm"), "{left}");
         assert!(!beside(&path, BEFORE).exists());
+    }
+
+    #[test]
+    fn what_was_kept_goes_when_we_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, kept) = (folder.path().join("daemon.json"), folder.path().join("daemon.json.before-multiwasm"));
+        let left = || fs::read_dir(folder.path()).unwrap().count();
+        // Our name in a file that is not ours keeps nothing.
+        let named = OWN.replace("10.1.0.1/24", "10.1.0.1/24\", \"cluster-store\": \"multiwasm");
+        fs::write(&path, &named).unwrap();
+        installed(&path);
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace("10.1.0.1/24", "10.2.0.1/24")).unwrap();
+        uninstalled(&path);
+        assert!(fs::read_to_string(&path).unwrap().contains("10.2.0.1/24") && left() == 1);
+
+        // Its owner has taken us out, or the whole file away.
+        let by_hand: [fn(&Path); 2] = [|path| fs::write(path, OWN).unwrap(), |path| fs::remove_file(path).unwrap()];
+        for clean in by_hand {
+            fs::write(&path, OWN).unwrap();
+            installed(&path);
+            clean(&path);
+            let change = Change::uninstall(&path, &EDITOR).unwrap();
+            assert!(
+                change.is_none() && change.notes[0].contains("before-multiwasm is of no use"),
+                "{:?}",
+                change.notes
+            );
+            change.write().unwrap();
+            assert!(!kept.exists());
+        }
+
+        // What is kept of an earlier file is not of this one.
+        fs::write(&kept, OWN).unwrap();
+        installed(&path);
+        assert!(!kept.exists());
+        let change = Change::uninstall(&path, &EDITOR).unwrap();
+        assert!(change.notes[0].contains("goes as a whole"), "{:?}", change.notes);
+        assert!(change.diff().contains("+++ /dev/null"), "{}", change.diff());
+    }
+
+    #[test]
+    fn a_file_that_stays_as_it_is_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.json");
+        fs::write(&path, docker::with(OWN).unwrap().text).unwrap();
+        installed(&path);
+        assert!(!beside(&path, BEFORE).exists());
+    }
+
+    #[test]
+    fn a_default_of_ours_is_no_hindrance_to_being_put_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.json");
+        fs::write(&path, OWN).unwrap();
+        installed(&path);
+        let text = fs::read_to_string(&path).unwrap().replacen('{', "{\n    \"default-runtime\": \"multiwasm\",", 1);
+        fs::write(&path, &text).unwrap();
+        assert!(Change::install(&path, &EDITOR).unwrap().is_none());
+        let error = Change::uninstall(&path, &EDITOR).unwrap_err().to_string();
+        assert!(error.contains("daemon.json: default-runtime is"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn a_bare_name_is_of_this_folder() {
+        let (path, before) = read(Path::new("no-such-daemon.json")).unwrap();
+        assert_eq!((path, before), (std::env::current_dir().unwrap().join("no-such-daemon.json"), None));
+        assert!(read(Path::new("")).is_err());
+    }
+
+    #[test]
+    fn a_link_to_nowhere_is_told_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("daemon.json");
+        std::os::unix::fs::symlink("elsewhere/daemon.json", &link).unwrap();
+        let error = Change::install(&link, &EDITOR).unwrap_err().to_string();
+        assert!(error.contains("is a link to elsewhere/daemon.json, which can't be followed: No such file"), "{error}");
+        assert!(link.is_symlink());
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_has_its_cure() {
+        let said = |number: i32| {
+            let source = io::Error::from_raw_os_error(number);
+            FileError::Io { path: "/etc/docker/daemon.json".into(), what: "written", source }.to_string()
+        };
+        assert!(said(libc::EROFS).ends_with("read-only, change the file where that is made"), "{}", said(libc::EROFS));
+        assert!(said(libc::EBUSY).ends_with("change the file that is mounted there"), "{}", said(libc::EBUSY));
+        let root = nix::unistd::geteuid().is_root();
+        assert_eq!(said(libc::EACCES).ends_with("do this as root"), !root, "{}", said(libc::EACCES));
+        assert!(said(libc::EIO).ends_with("(os error 5)"), "{}", said(libc::EIO));
     }
 
     #[test]

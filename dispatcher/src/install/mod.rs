@@ -53,13 +53,27 @@ pub enum Problem {
         wanted: String,
     },
     /// A format of another time.
-    #[error(
-        "its version is {found} (1 where none is said), known are 2 and 3: `containerd config migrate` of containerd 2 writes it anew; \
-         with containerd 1, say `version = 2` first if there is nothing else in it but disabled_plugins, or begin with what \
-         `containerd config default` writes"
-    )]
+    #[error("its version is {found} (1 where none is said), known are 2 to 4: {cure}", cure = cure(*found))]
     Version {
         /// The version.
         found: i64,
     },
+    /// What is to be taken out is what containers get that name nothing.
+    #[error("{key} is {name}, which would be there no more: name another there first, \"runc\" for one")]
+    Default {
+        /// Where.
+        key: String,
+        /// What it names.
+        name: String,
+    },
+}
+
+/// What to do about a version that is not known. containerd reads all that are older than its own.
+fn cure(version: i64) -> &'static str {
+    if version < 2 {
+        "`containerd config migrate` of containerd 2 writes it anew; with containerd 1, say `version = 2` first if there is nothing \
+         else in it but disabled_plugins, or begin with what `containerd config default` writes"
+    } else {
+        "take a newer release of multiwasm, or write the file in version 4, which newer releases of containerd read too"
+    }
 }
