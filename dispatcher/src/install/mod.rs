@@ -7,6 +7,7 @@
 //!
 //! - [`docker`]: Docker's `daemon.json`
 //! - [`containerd`]: `config.toml`, for Kubernetes' runtime handlers
+//! - [`imports`]: the files that it imports
 //! - [`k3s`]: the template that K3s and RKE2 make containerd's configuration of
 //! - [`mod@file`]: a file's change: shown, written, undone
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@
 pub mod containerd;
 pub mod docker;
 pub mod file;
+pub mod imports;
 pub mod k3s;
 
 /// The name that users give: Docker's `--runtime`, a RuntimeClass' handler.

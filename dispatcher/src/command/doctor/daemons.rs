@@ -1,18 +1,21 @@
 //! Whether Docker, containerd's CRI plug-in and K3s know of multiwasm: what `multiwasm install` would write.
 
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::{fs, io};
 
-use super::{Finding, Verdict};
-use crate::install::{NAME, Problem, containerd, docker, k3s};
+use super::{Finding, Verdict, version_of};
+use crate::install::{NAME, Problem, containerd, docker, imports, k3s};
+
+/// The oldest Docker that multiwasm is for (docs/docker.md).
+const OLDEST: (u32, u32) = (25, 0);
 
 /// A finding for each of them that this node has.
 pub(super) fn check() -> Vec<Finding> {
     let running = on_path("docker").then(ask_dockerd).flatten();
     let path = Path::new(docker::PATH);
     let docker = (running.is_some() || on_path("dockerd")).then(|| check_docker(path, running.as_ref()));
-    let containerd = check_containerd(Path::new(containerd::PATH));
+    let containerd = check_containerd(Path::new(containerd::PATH), on_path("kubelet"));
     let k3s = k3s::FOLDERS.into_iter().map(Path::new).filter(|folder| folder.is_dir()).map(check_k3s);
     docker.into_iter().chain(containerd).chain(k3s).collect()
 }
@@ -20,6 +23,20 @@ pub(super) fn check() -> Vec<Finding> {
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// A configuration's text; none where there is no file.
+fn read(check: &str, path: &Path) -> Result<Option<String>, Finding> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(check, path, &error)),
+    }
+}
+
+fn unreadable(check: &str, path: &Path, error: &io::Error) -> Finding {
+    let cure = if error.kind() == io::ErrorKind::PermissionDenied { ": ask again as root" } else { "" };
+    Finding::new(Verdict::Warning, check, format!("{} can't be read: {error}{cure}", path.display()))
 }
 
 fn broken(check: &str, path: &Path, problem: &Problem) -> Finding {
@@ -68,9 +85,23 @@ fn told(said: &str) -> Option<Dockerd> {
 /// By what the daemon says, and by its file where it does not run.
 fn check_docker(path: &Path, running: Option<&Dockerd>) -> Finding {
     let shown = path.display();
-    let (store, named) = match docker::state(&fs::read_to_string(path).unwrap_or_default()) {
-        Ok(state) => state,
-        Err(problem) => return broken("docker", path, &problem),
+    if let Some(Dockerd { version, .. }) = running
+        && version_of(version).is_some_and(|version| version < OLDEST)
+    {
+        let found = format!(
+            "{version} is too old, {} is the oldest that multiwasm is for: install Docker's own packages of a newer one \
+             (docs.docker.com/engine/install)",
+            OLDEST.0
+        );
+        return Finding::new(Verdict::Warning, "docker", found);
+    }
+    let well = running.is_some_and(|running| running.containerd_store && running.named);
+    let (store, named) = match read("docker", path).map(|text| docker::state(&text.unwrap_or_default())) {
+        Ok(Ok(state)) => state,
+        Ok(Err(problem)) => return broken("docker", path, &problem),
+        // What it says does not matter where the daemon has all.
+        Err(_) if well => (None, false),
+        Err(finding) => return finding,
     };
     let cure = "multiwasm install docker";
     if let Some(Dockerd { version, containerd_store, named: known }) = running {
@@ -108,29 +139,64 @@ fn check_docker(path: &Path, running: Option<&Dockerd>) -> Finding {
     Finding::new(verdict, "docker", found)
 }
 
-/// None where the file is missing, as then containerd has its defaults, and no Kubernetes.
-fn check_containerd(path: &Path) -> Option<Finding> {
-    let text = fs::read_to_string(path).ok()?;
-    Some(match containerd::handlers(&text) {
-        Ok(handlers) if handlers.is_empty() => Finding::new(
-            Verdict::Ok,
-            "runtime handlers",
-            "none; for Kubernetes: multiwasm install containerd (Docker, nerdctl and ctr need none)",
-        ),
-        Ok(handlers) => Finding::new(Verdict::Ok, "runtime handlers", handlers.join(", ")),
-        // It may be of a version without handlers, which other clients don't mind.
-        Err(problem @ Problem::Version { .. }) => {
-            Finding::new(Verdict::Warning, "runtime handlers", format!("{}: {problem}", path.display()))
+/// None where the file is missing, as then containerd has its defaults, and no Kubernetes. `kubelet`: whether this is to be a
+/// node of Kubernetes, though containerd may not be ready for it.
+fn check_containerd(path: &Path, kubelet: bool) -> Option<Finding> {
+    const CHECK: &str = "runtime handlers";
+    let shown = path.display();
+    let text = match read(CHECK, path) {
+        Ok(text) => text?,
+        Err(finding) => return Some(finding),
+    };
+    let finding = |verdict, found: String| Finding::new(verdict, CHECK, found);
+    let judged = || {
+        let own = containerd::handlers(&text);
+        // Docker's packages of containerd come so.
+        if containerd::switches_off(&text)? {
+            let named = own.is_ok_and(|own| !own.is_empty());
+            return Ok(if kubelet || named {
+                let found = format!(
+                    "{shown} switches the CRI plug-in off, without which there are none: take it out of disabled_plugins"
+                );
+                finding(Verdict::Warning, found)
+            } else {
+                let found = "none, and the CRI plug-in is off (disabled_plugins): Kubernetes would need both, Docker, nerdctl and ctr \
+                             need neither";
+                finding(Verdict::Ok, found.to_owned())
+            });
         }
-        Err(problem) => broken("runtime handlers", path, &problem),
-    })
+        let (own, held) = (own?, imports::handlers_with(path, &text)?);
+        Ok(match imports::hiding(path, &text)?.last() {
+            Some(file) if held.is_empty() && !own.is_empty() => {
+                let found = format!(
+                    "those of {shown} do not hold with containerd 1, as {} is imported and has a section of the CRI plug-in: put them there too",
+                    file.display()
+                );
+                finding(Verdict::Warning, found)
+            }
+            _ if held.is_empty() => {
+                let found = "none; for Kubernetes: multiwasm install containerd (Docker, nerdctl and ctr need none)";
+                finding(Verdict::Ok, found.to_owned())
+            }
+            _ => finding(Verdict::Ok, held.join(", ")),
+        })
+    };
+    Some(judged().unwrap_or_else(|problem| match problem {
+        // It may be of a version without handlers, which other clients don't mind.
+        Problem::Version { .. } => finding(Verdict::Warning, format!("{shown}: {problem}")),
+        _ => broken(CHECK, path, &problem),
+    }))
 }
 
 fn check_k3s(folder: &Path) -> Finding {
     let made = fs::read_to_string(folder.join(k3s::MADE)).ok();
-    let template = folder.join(k3s::template(k3s::version(made.as_deref())));
-    let known = fs::read_to_string(&template).is_ok_and(|text| k3s::has(&text));
-    if known {
+    let version = k3s::version(made.as_deref());
+    let template = folder.join(k3s::template(version));
+    let text = match read("k3s", &template) {
+        Ok(text) => text.unwrap_or_default(),
+        Err(finding) => return finding,
+    };
+    if k3s::has(&text, version) {
         Finding::new(Verdict::Ok, "k3s", format!("{} has handler {NAME}", template.display()))
     } else {
         let found = format!("{} has no handler {NAME}: multiwasm install k3s", template.display());
@@ -172,17 +238,67 @@ mod tests {
         assert!(verdict == Verdict::Warning && found.contains("restart Docker"), "{found}");
         assert_eq!(said("", containerds).0, Verdict::Ok);
         assert!(told("\tnull\tnull\n").is_none() && told("").is_none());
+        for old in ["20.10.24+dfsg1", "23.0.6", "24.0.7"] {
+            let (verdict, found) = said("", &own.replace("28.5.2", old));
+            assert!(verdict == Verdict::Warning && found.contains("too old, 25 is the oldest"), "{found}");
+            assert!(found.contains("newer one") && !found.contains("multiwasm install"), "{found}");
+        }
+        assert_eq!(said("", &containerds.replace("28.5.2", "25.0.0")).0, Verdict::Ok);
 
         let config = folder.path().join("config.toml");
-        assert!(check_containerd(&config).is_none());
-        fs::write(&config, "version = 2\n").unwrap();
-        assert!(check_containerd(&config).unwrap().found.contains("multiwasm install containerd"));
-        fs::write(&config, containerd::with("", 3).unwrap().text).unwrap();
-        assert_eq!(check_containerd(&config).unwrap().found, "multiwasm, wasmtime, wasmedge, wasmer");
-
         assert_eq!(check_k3s(folder.path()).verdict, Verdict::Warning);
         fs::write(folder.path().join("config-v3.toml.tmpl"), k3s::with("", 3).unwrap().text).unwrap();
         fs::write(&config, "version = 3\n").unwrap();
         assert_eq!(check_k3s(folder.path()).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_told_as_that() {
+        // A folder can't be read by root either.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.json");
+        fs::create_dir(&path).unwrap();
+        let stored = |named| Dockerd { version: "28.5.2".to_owned(), containerd_store: true, named };
+        for running in [None, Some(stored(false))] {
+            let finding = check_docker(&path, running.as_ref());
+            assert!(finding.verdict == Verdict::Warning && finding.found.contains("can't be read: "), "{finding:?}");
+        }
+        assert_eq!(check_docker(&path, Some(&stored(true))).verdict, Verdict::Ok);
+        assert!(check_containerd(&path, false).unwrap().found.contains("can't be read: "));
+        fs::create_dir(folder.path().join("config-v3.toml.tmpl")).unwrap();
+        assert!(check_k3s(folder.path()).found.contains("can't be read: "));
+        let denied = unreadable("docker", &path, &io::Error::from(io::ErrorKind::PermissionDenied));
+        assert!(denied.found.ends_with("ask again as root"), "{}", denied.found);
+    }
+
+    #[test]
+    fn handlers_are_those_that_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config.toml");
+        assert!(check_containerd(&config, true).is_none());
+        let said = |text: &str, kubelet| {
+            fs::write(&config, text).unwrap();
+            let finding = check_containerd(&config, kubelet).unwrap();
+            (finding.verdict, finding.found)
+        };
+        assert!(said("version = 4\n", false).1.contains("multiwasm install containerd"));
+        let whole = containerd::with("", 3).unwrap().text;
+        assert_eq!(said(&whole, false), (Verdict::Ok, "multiwasm, wasmtime, wasmedge, wasmer".to_owned()));
+        assert_eq!(said("version = 5\n", false).0, Verdict::Warning);
+        assert_eq!(said("version = [\n", false).0, Verdict::Problem);
+
+        // What Docker's package of containerd has is well for Docker.
+        let stock = "disabled_plugins = [\"cri\"]\n";
+        assert_eq!(said(stock, false).0, Verdict::Ok);
+        for (text, kubelet) in [(stock.to_owned(), true), (format!("{stock}{whole}"), false)] {
+            let (verdict, found) = said(&text, kubelet);
+            assert!(verdict == Verdict::Warning && found.ends_with("take it out of disabled_plugins"), "{found}");
+        }
+
+        let importing = containerd::with("version = 2\nimports = [\"cri.toml\"]\n", 3).unwrap().text;
+        assert_eq!(said(&importing, false).0, Verdict::Ok);
+        fs::write(folder.path().join("cri.toml"), "[plugins.\"io.containerd.grpc.v1.cri\".registry]\n").unwrap();
+        let (verdict, found) = said(&importing, false);
+        assert!(verdict == Verdict::Warning && found.contains("cri.toml is imported"), "{found}");
     }
 }
