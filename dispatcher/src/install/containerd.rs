@@ -27,7 +27,7 @@ pub fn place(version: i64) -> Result<[&'static str; 4], Problem> {
     }
 }
 
-/// Puts the handlers in; `newest` is the newest version that this machine's containerd reads, for a file that is empty.
+/// Puts the handlers in; `newest` is the version that a file gets which is empty.
 ///
 /// # Errors
 /// [`Problem`].
