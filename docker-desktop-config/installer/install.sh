@@ -3,7 +3,8 @@
 #
 # Run in a privileged container with the host's root at /host: puts multiwasm into the host's PREFIX (/usr/local), or removes it,
 # and has the host's own `multiwasm` tell Docker, containerd or K3s about it; `files` tells nobody. A second run changes nothing.
-# Each file is replaced whole, under the name that it had, so containers that run are not disturbed. Nothing is restarted.
+# Each file is replaced whole, under the name that it had, so containers that run are not disturbed. Nothing is restarted. What a run
+# that was killed has left, the next one knows of, and so does `uninstall`.
 #
 #   HOST_ROOT     /host         where the host's root is mounted
 #   PREFIX        /usr/local    where to install; engines are found without configuration below /usr and /usr/local alone
@@ -11,22 +12,32 @@
 #   SOURCE        /multiwasm    what is installed: bin and lib, as the tarballs have them
 set -eu
 umask 022
+# The list on the host is sorted; two images of different bases sort alike.
+export LC_ALL=C
 
 host=${HOST_ROOT:-/host}
 prefix=${PREFIX:-/usr/local}
 programs=${SHIM_FOLDER:-$prefix/bin}
 source=${SOURCE:-/multiwasm}
-# What lies on the host because of us, a path a line.
+# What lies on the host because of us, or may if a run was killed: a path a line, sorted.
 list=$prefix/lib/multiwasm/installed
+trial_name=.multiwasm-trial
 
 die() {
     echo "install.sh: $*" >&2
     exit 1
 }
 
-# targets: of all files and links, where in `source` each is and where on the host it goes.
+# targets: of all files and links, where in `source` each is and where on the host it goes, in the order in which they are put
+# there: the shim is what starts, so it comes when all that it needs is there.
 targets() {
-    (cd "$source" && find bin lib \( -type f -o -type l \) | sort) | while read -r path; do
+    {
+        cd "$source"
+        find lib \( -type f -o -type l \) | sort
+        find bin -type f ! -name 'containerd-shim-*' | sort
+        find bin -type l | sort
+        find bin -type f -name 'containerd-shim-*' | sort
+    } | while read -r path; do
         case $path in
             bin/*) echo "$path $programs/${path#bin/}" ;;
             *) echo "$path $prefix/$path" ;;
@@ -43,41 +54,63 @@ same() {
     fi
 }
 
-# put FILE TARGET: the file under the target's name, whole at each moment, root's, and writable by root alone.
-put() {
-    same "$1" "$host$2" && return
-    [ ! -d "$host$2" ] || die "$2 is a folder on the host: remove it"
-    mkdir -p "$host${2%/*}"
-    new=$host${2%/*}/.${2##*/}.new
+# new_of PATH: the file beside it on the host that becomes it.
+new_of() { echo "$host${1%/*}/.${1##*/}.new"; }
+
+# bring FILE TARGET: the file beside its target, root's, and writable by root alone; nothing where the target is the same already.
+bring() {
+    new=$(new_of "$2")
     rm -f "$new"
-    cp -P "$1" "$new"
+    ! same "$1" "$host$2" || return 0
+    mkdir -p "$host${2%/*}" && cp -P "$1" "$new" || {
+        rm -f "$new"
+        die "$2 could not be brought to the host, the reason is above; \`uninstall\` removes what this run has left there"
+    }
     if [ ! -L "$new" ]; then
         chown 0:0 "$new"
         case $2 in "$programs"/*) chmod 0755 "$new" ;; *) chmod 0644 "$new" ;; esac
     fi
-    mv -f "$new" "$host$2"
-    echo "$2: written"
+}
+
+# put TARGET: what was brought takes its name; the target is whole at each moment.
+put() {
+    new=$(new_of "$1")
+    [ -e "$new" ] || [ -L "$new" ] || return 0
+    mv -f "$new" "$host$1"
+    echo "$1: written"
     changed=yes
 }
 
-# The command runs on the host before anything there is replaced.
-try() {
-    trial=$prefix/lib/multiwasm/.trial
-    mkdir -p "$host${trial%/*}"
-    cp "$source/bin/multiwasm" "$host$trial"
-    chmod 0755 "$host$trial"
-    said=$(chroot "$host" "$trial" --version 2>&1) && ran=yes || ran=
-    rm -f "$host$trial"
-    [ -n "$ran" ] || {
-        rmdir "$host${trial%/*}" 2>/dev/null || true
-        die "multiwasm does not run on this host: $said
-It needs glibc 2.34 (2.36 for WasmEdge) and libseccomp there. Nothing was changed."
-    }
+# above FOLDER: it and all folders above it, a line each; the root is the empty one.
+above() {
+    folder=$1
+    while echo "$folder" && [ -n "$folder" ]; do folder=${folder%/*}; done
 }
 
-# remove PATH: from the host.
+# The command runs on the host before anything there is replaced, from the nearest folder that is there already: none is made.
+try() {
+    folder=$(above "$prefix/lib/multiwasm" | while read -r folder; do [ ! -d "$host$folder" ] || { echo "$folder"; break; }; done)
+    trial=$folder/$trial_name
+    cp "$source/bin/multiwasm" "$host$trial" && chmod 0755 "$host$trial" || {
+        rm -f "$host$trial"
+        die "multiwasm could not be copied to $trial on the host to be tried, the reason is above. Nothing was changed."
+    }
+    said=$(chroot "$host" "$trial" --version 2>&1) && ran=yes || ran=
+    rm -f "$host$trial"
+    [ -n "$ran" ] || die "multiwasm does not run on this host: $said
+It needs glibc 2.34 (2.36 for WasmEdge) and libseccomp there. Nothing was changed."
+}
+
+# What a run that was killed left half-way: the command on trial, and what was brought and not put.
+remove_leftovers() {
+    above "$prefix/lib/multiwasm" | while read -r folder; do rm -f "$host$folder/$trial_name"; done
+    rm -f "$(new_of "$list")"
+    [ ! -e "$host$list" ] || while read -r path; do rm -f "$(new_of "$path")"; done <"$host$list"
+}
+
+# remove PATH: from the host, where it is a file or a link; a folder is not from here.
 remove() {
-    [ -e "$host$1" ] || [ -L "$host$1" ] || return 0
+    [ -f "$host$1" ] || [ -L "$host$1" ] || return 0
     rm -f "$host$1"
     echo "$1: removed"
     changed=yes
@@ -101,14 +134,26 @@ tell() {
 }
 
 install() {
+    scratch=$(mktemp -d)
+    targets >"$scratch/targets"
+    while read -r path target; do
+        [ ! -d "$host$target" ] || die "$target is a folder on the host: remove it. Nothing was changed."
+    done <"$scratch/targets"
+    remove_leftovers
     try
-    new_list=$(mktemp)
-    targets | cut -d' ' -f2 >"$new_list"
-    targets >"$new_list.pairs"
-    while read -r path target; do put "$source/$path" "$target"; done <"$new_list.pairs"
+    cut -d' ' -f2 "$scratch/targets" | sort >"$scratch/new"
+    new_list=$scratch/new
+    # Until all is done the list names what was there and what comes, so that nothing is on the host that no list has.
+    [ -e "$host$list" ] && sort -u "$host$list" "$new_list" >"$scratch/both" || cp "$new_list" "$scratch/both"
+    bring "$scratch/both" "$list"
+    put "$list"
+    # All is brought before the first is put: containers that start meanwhile find shim and engines of one release.
+    while read -r path target; do bring "$source/$path" "$target"; done <"$scratch/targets"
+    while read -r path target; do put "$target"; done <"$scratch/targets"
     remove_old
-    put "$new_list" "$list"
-    rm -f "$new_list" "$new_list.pairs"
+    bring "$new_list" "$list"
+    put "$list"
+    rm -r "$scratch"
     [ -n "$changed" ] || echo "$prefix: nothing to change"
     case $prefix in
         /usr | /usr/local) ;;
@@ -119,16 +164,19 @@ install() {
 }
 
 uninstall() {
+    remove_leftovers
     # It may be done again, after a restart of the node for one.
-    [ -e "$host$list" ] || { echo "$list is not on this host: nothing that this script has installed is below $prefix"; return; }
-    # Where it was put, whatever SHIM_FOLDER says now.
-    programs=$(grep '/multiwasm$' "$host$list" | grep -v "^$prefix/lib/" | head -n 1)
-    programs=${programs%/multiwasm}
-    [ ! -x "$host$programs/multiwasm" ] || tell uninstall "$@"
-    while read -r path; do remove "$path"; done <"$host$list"
-    remove "$list"
+    if [ -e "$host$list" ]; then
+        # Where it was put, whatever SHIM_FOLDER says now.
+        programs=$(grep '/multiwasm$' "$host$list" | while read -r path; do [ ! -x "$host$path" ] || { echo "${path%/*}"; break; }; done)
+        [ -z "$programs" ] || tell uninstall "$@"
+        while read -r path; do remove "$path"; done <"$host$list"
+        remove "$list"
+    else
+        echo "$list is not on this host: nothing that this script has installed is below $prefix"
+    fi
     find "$host$prefix/lib/multiwasm" -depth -type d -exec rmdir {} \; 2>/dev/null || true
-    echo "The compile cache, /var/cache/multiwasm, and /etc/multiwasm stay."
+    [ -z "$changed" ] || echo "The compile cache, /var/cache/multiwasm, and /etc/multiwasm stay."
 }
 
 changed=
@@ -141,6 +189,10 @@ for target; do
         *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done
+case $prefix:$programs in
+    /*:/*) ;;
+    *) die "PREFIX ($prefix) and SHIM_FOLDER ($programs) are paths from the host's root on: begin them with /" ;;
+esac
 [ -d "$source/bin" ] || die "there is nothing to install in $source"
 [ -d "$host/etc" ] || die "the host's root is not at $host: run the container with --privileged -v /:/host"
 "$action" "$@"
