@@ -65,7 +65,7 @@ without_docker := bookworm
 crictl = $(wildcard $(or $(MULTIWASM_CRI_TOOLS),$(MULTIWASM_BUILD)/cri-tools)/crictl)
 with_pods = $(if $(crictl),$(filter-out bookworm,$(1)))
 conformance_tests = test $(all) --features multiwasm-conformance/lab $(addprefix --test ,$(filter-out \
-	$(if $(filter $(1),$(without_docker)),docker examples installer) $(if $(call with_pods,$(1)),,cri cri_faults),$(patsubst conformance/tests/%.rs,%,$(wildcard conformance/tests/*.rs))))
+	manifests $(if $(filter $(1),$(without_docker)),docker examples installer) $(if $(call with_pods,$(1)),,cri cri_faults),$(patsubst conformance/tests/%.rs,%,$(wildcard conformance/tests/*.rs))))
 
 # Tests do not wait for it. `make bench` and `make test-packages` are of what is installed.
 test test-unit $(SUITES:%=test-%) conformance prove chaos critest: PROFILE = release
