@@ -111,11 +111,16 @@ RUN ["/bin/busybox", "--install", "-s", "/bin"]
     impl Host {
         /// This machine's, without what it has below `/usr/local`, with a `daemon.json` of its own.
         fn new() -> Self {
+            Self::with_room("mode=0755")
+        }
+
+        /// The same with a disk as these options of a tmpfs make it.
+        fn with_room(options: &str) -> Self {
             // Beside containerd's state, as the lab unmounts what is there, whatever becomes of this process.
             let state = lab().state.parent().unwrap();
             let host = Self(tempfile::Builder::new().prefix("installer-").tempdir_in(state).unwrap());
             let memory = host.0.path();
-            mount(Some("tmpfs"), memory, Some("tmpfs"), MsFlags::empty(), Some("mode=0755")).unwrap();
+            mount(Some("tmpfs"), memory, Some("tmpfs"), MsFlags::empty(), Some(options)).unwrap();
             for name in ["upper", "work", "root", "local"] {
                 fs::create_dir(memory.join(name)).unwrap();
             }
@@ -309,6 +314,17 @@ RUN ["/bin/busybox", "--install", "-s", "/bin"]
         host.kill_an_installer();
         host.installer(&["files"]).expect_code(0);
         assert_eq!(files(&host.local()), all());
+    }
+
+    #[test]
+    fn a_full_disk_is_said_and_nothing_half_done_stays() {
+        let sizes = files(&stage()).into_iter().map(|name| fs::symlink_metadata(stage().join(name)).unwrap().len());
+        let host = Host::with_room(&format!("mode=0755,size={}", sizes.sum::<u64>() / 2));
+        let said = host.installer(&["docker"]);
+        said.expect_code(1).expect_err(&["No space left", "could not be brought to the host", "run this again"]);
+        assert_eq!(files(&host.local()), ["lib/multiwasm/installed".to_owned()].into());
+        host.installer(&["uninstall", "docker"]).expect_code(0);
+        assert_eq!((files(&host.local()), host.daemon_json()), (BTreeSet::new(), OWN.to_owned()));
     }
 
     #[test]

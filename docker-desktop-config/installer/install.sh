@@ -63,8 +63,8 @@ bring() {
     rm -f "$new"
     ! same "$1" "$host$2" || return 0
     mkdir -p "$host${2%/*}" && cp -P "$1" "$new" || {
-        rm -f "$new"
-        die "$2 could not be brought to the host, the reason is above; \`uninstall\` removes what this run has left there"
+        remove_leftovers
+        die "$2 could not be brought to the host, the reason is above: mend that and run this again"
     }
     if [ ! -L "$new" ]; then
         chown 0:0 "$new"
@@ -144,8 +144,9 @@ install() {
     cut -d' ' -f2 "$scratch/targets" | sort >"$scratch/new"
     new_list=$scratch/new
     # Until all is done the list names what was there and what comes, so that nothing is on the host that no list has.
-    [ -e "$host$list" ] && sort -u "$host$list" "$new_list" >"$scratch/both" || cp "$new_list" "$scratch/both"
-    bring "$scratch/both" "$list"
+    both=$scratch/both
+    if [ -e "$host$list" ]; then sort -u "$host$list" "$new_list" >"$both"; else cp "$new_list" "$both"; fi
+    bring "$both" "$list"
     put "$list"
     # All is brought before the first is put: containers that start meanwhile find shim and engines of one release.
     while read -r path target; do bring "$source/$path" "$target"; done <"$scratch/targets"
