@@ -11,7 +11,8 @@
 //! - `content`: content as it must be: not too large, and what its digest says
 //! - `artifact`: from an image's target through its index to the manifest and the layers that are modules
 //! - `command`: which of them the container's arguments name, and what the guest gets of them
-//! - [`named`]: an image by name, in containerd or in a `layout` of files; `unpack`: its layers as a file system
+//! - [`named`]: an image by name, in containerd or in a `layout` of files; `unpack`: its layers as a file system, `zstd`: one
+//!   way in which they are compressed
 //! - `error`: why there is no module
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ mod error;
 mod layout;
 pub mod named;
 mod unpack;
+mod zstd;
 
 use artifact::Platforms;
 pub use error::{ImageError, Problem};
