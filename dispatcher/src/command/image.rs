@@ -77,7 +77,7 @@ impl Bundle {
         fs::create_dir(&rootfs)?;
         // As the root of any system, whatever this process's mask is.
         fs::set_permissions(&rootfs, Permissions::from_mode(0o755))?;
-        let process = named::put(name, &from.place(), &rootfs, extras.args)?;
+        let process = named::put(name, &from.place(), &rootfs, folder.path(), extras.args)?;
         let spec = specification(process, extras)?;
         spec.save(folder.path().join("config.json"))?;
         Ok(Self { folder, spec })

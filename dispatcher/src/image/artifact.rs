@@ -28,7 +28,7 @@ const CONFIGS: [&str; 2] =
 const LAYERS: [&str; 2] = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];
 
 /// Most bytes of an index or a manifest: what registries take.
-const MAX_JSON: u64 = 4 << 20;
+pub(super) const MAX_JSON: u64 = 4 << 20;
 
 /// Most manifests of an index that are looked for. A pull fetches those of one platform.
 const MAX_CANDIDATES: usize = 16;

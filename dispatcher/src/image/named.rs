@@ -56,15 +56,15 @@ fn in_files(name: &Path) -> Option<(PathBuf, Option<String>)> {
 }
 
 /// Puts the files of the image called `name` into `rootfs`, an empty folder, and says what it runs: `args` in place of its own
-/// arguments, where there are any.
+/// arguments, where there are any. An archive's files lie in `scratch`, a folder of this process's own, until it returns.
 ///
 /// Must be called by a process of one thread, root's, where no async runtime runs: its root is another one meanwhile.
 ///
 /// # Errors
 /// [`ImageError`]. The folder may have files then that are not to be used.
-pub fn put(name: &str, place: &Place, rootfs: &Path, args: &[String]) -> Result<Process, ImageError> {
+pub fn put(name: &str, place: &Place, rootfs: &Path, scratch: &Path, args: &[String]) -> Result<Process, ImageError> {
     if let Some((path, image)) = in_files(Path::new(name)) {
-        let layout = Layout::open(&path)?;
+        let layout = Layout::open(&path, scratch)?;
         let target = match image {
             Some(image) => among(&layout, &image)?,
             None => layout.target(None)?,
@@ -231,7 +231,7 @@ mod tests {
         ];
         let index = serde_json::json!({"schemaVersion": 2, "manifests": images});
         fs::write(folder.path().join("index.json"), index.to_string()).unwrap();
-        let layout = Layout::open(folder.path()).unwrap();
+        let layout = Layout::open(folder.path(), folder.path()).unwrap();
         let found = |name: &str| among(&layout, name).map(|image| image.digest().digest()[..1].to_owned());
         assert_eq!(found("hello").unwrap(), "1");
         assert_eq!(found("docker.io/library/hello:latest").unwrap(), "1");
