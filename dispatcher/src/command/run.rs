@@ -61,7 +61,7 @@ pub(super) struct Args {
 
 #[derive(Debug, thiserror::Error)]
 enum RunError {
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}; give the path of a module, an image or a bundle that this user may read")]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path}: {kind}; run it directly")]
     Native { path: PathBuf, kind: EntryKind },
