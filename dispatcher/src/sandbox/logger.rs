@@ -8,18 +8,22 @@
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use form_urlencoded::parse as pairs;
 use nix::unistd::alarm;
 use percent_encoding::percent_decode_str;
 
 use super::SandboxError;
+use crate::process::Process;
 
 /// What such an address begins with.
 pub(super) const SCHEME: &str = "binary://";
 /// How long it may take to be ready, in seconds.
 const READY_SECONDS: u32 = 30;
+/// How long a program that lets go of its files may take to have ended: longer only on a machine that is stuck.
+const ENDS: Duration = Duration::from_secs(5);
 /// The program's descriptors: standard output, standard error, and what it closes when it is ready.
 const DESCRIPTORS: [i32; 3] = [3, 4, 5];
 
@@ -40,9 +44,10 @@ pub(super) fn start(uri: &str, namespace: &str, id: &str) -> Result<(OwnedFd, Ow
     let mut child =
         command.spawn().map_err(|error| failed(format!("the program {program} can't be started: {error}")))?;
     drop((out, err, told));
-    wait(&mut ready)
+    let spoke = wait(&mut ready)
         .map_err(|error| failed(format!("the program {program} does not say that it is ready: {error}")))?;
-    if let Ok(Some(status)) = child.try_wait()
+    if !spoke
+        && let Some(status) = end_of(&mut child)
         && !status.success()
     {
         return Err(failed(format!("the program {program} ended at once: {status}")));
@@ -84,8 +89,18 @@ fn take(given: [i32; 3]) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until the program writes to its end or closes it.
-fn wait(ready: &mut PipeReader) -> io::Result<()> {
+/// How a program has ended that has closed its end, if it has: it may have closed the end alone, and go on.
+fn end_of(program: &mut Child) -> Option<ExitStatus> {
+    // The end of a process is seen later than that of its files, but its memory goes before them (`do_exit` in the kernel's
+    // exit.c), and with it this link (proc(5)). So a program that goes on is not waited for.
+    if std::fs::read_link(format!("/proc/{}/exe", program.id())).is_err() {
+        Process::find(program.id() as i32)?.await_end(ENDS);
+    }
+    program.try_wait().ok().flatten()
+}
+
+/// Waits until the program writes to its end, or closes it: whether it has written.
+fn wait(ready: &mut PipeReader) -> io::Result<bool> {
     // A program that never does holds up no other container: the signal ends this process, and the spawner cleans up.
     alarm::set(READY_SECONDS);
     let read = loop {
@@ -95,7 +110,7 @@ fn wait(ready: &mut PipeReader) -> io::Result<()> {
         }
     };
     alarm::cancel();
-    read.map(drop)
+    read.map(|length| length > 0)
 }
 
 #[cfg(test)]
@@ -126,6 +141,18 @@ mod tests {
         fs::File::from(stdout).write_all(b"said\n").unwrap();
         fs::File::from(stderr).write_all(b"wrong\n").unwrap();
         assert_eq!(fs::read_to_string(&seen).unwrap(), format!("to {} one space .\nsaid\nwrong\n", seen.display()));
+    }
+
+    #[test]
+    fn a_program_that_ends_at_once_is_told_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("log");
+        fs::write(&script, "#!/bin/sh\nexit 3\n").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        for _ in 0..50 {
+            let told = start(&format!("binary://{}", script.display()), "space", "one").unwrap_err().to_string();
+            assert!(told.contains("ended at once: exit status: 3"), "{told}");
+        }
     }
 
     #[test]
