@@ -44,6 +44,17 @@ impl State {
         Self { folder: Path::new(ROOT).join(namespace).join(id) }
     }
 
+    /// Those of all containers in `namespace`, as far as this user may see them.
+    pub fn all(namespace: &str) -> Vec<Self> {
+        Self::below(&Path::new(ROOT).join(namespace))
+    }
+
+    /// Those whose folders are in `folder`.
+    pub(crate) fn below(folder: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| Self { folder: entry.path() }).collect()
+    }
+
     /// The folder itself.
     pub fn folder(&self) -> &Path {
         &self.folder

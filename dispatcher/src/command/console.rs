@@ -6,21 +6,19 @@ use std::os::fd::AsFd;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::sandbox::terminal::{Raw, Terminal, copy_size};
 
-/// Signals that are read here; what would end this process goes to the container's.
-const SIGNALS: [Signal; 5] = [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGWINCH];
-
 /// Joins the caller's terminal to that of the container's first process `pid` until the process has ended; gives its exit
-/// code.
-pub(super) fn follow(pid: Pid, terminal: Terminal) -> io::Result<u8> {
-    let signals = SigSet::from_iter(SIGNALS);
-    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&signals), None)?;
+/// code. Of the signals that are `held`, what would end this process goes to that one.
+pub(super) fn follow(pid: Pid, terminal: Terminal, held: SigSet) -> io::Result<u8> {
+    let mut signals = held;
+    signals.add(Signal::SIGWINCH);
+    signals.thread_block()?;
     let signalled = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     fcntl(&terminal.master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
     let (mut master, mut output) = (File::from(terminal.master), File::from(terminal.output));

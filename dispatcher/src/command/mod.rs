@@ -15,6 +15,7 @@ mod inspect;
 mod install;
 mod run;
 mod scratch;
+mod signals;
 mod subject;
 
 use std::error::Error;

@@ -7,13 +7,13 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 
 use super::image::{self, Bundle, Extras};
-use super::{Ended, console, file_and_function};
+use super::{Ended, console, file_and_function, signals};
 use crate::config::Config;
 use crate::guest::{Directory, Guest};
 use crate::log;
@@ -157,6 +157,7 @@ fn module(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
 fn image(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     let extras =
         Extras { args: &args.args, env: &args.env, directories: &args.directories, host_network: args.host_network };
+    sweep();
     let bundle = Bundle::new(&args.file.display().to_string(), &args.from, &extras)?;
     container(bundle.path(), args.engine)
 }
@@ -179,13 +180,25 @@ fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     if !path.join("config.json").exists() {
         return Err(RunError::NoBundle { path: args.file.clone() }.into());
     }
+    sweep();
     container(&path, args.engine)
+}
+
+/// The id of this process's container.
+fn own_id() -> String {
+    format!("run-{}", std::process::id())
+}
+
+/// Removes what killed runs have left. Before anything else: a process of theirs keeps their temporary folder locked, and a
+/// record with this process's number would be in the way of its own.
+fn sweep() {
+    sandbox::remove_abandoned(NAMESPACE, &own_id());
 }
 
 /// Runs the bundle at `path`.
 fn container(path: &Path, engine: Option<EngineChoice>) -> Result<u8, Box<dyn std::error::Error>> {
     let preset = Preset::new(Config::load(None)?, None, HashMap::new()).with_engine(engine);
-    let id = format!("run-{}", std::process::id());
+    let id = own_id();
     let mut request = Create {
         namespace: NAMESPACE.to_owned(),
         id: id.clone(),
@@ -198,28 +211,27 @@ fn container(path: &Path, engine: Option<EngineChoice>) -> Result<u8, Box<dyn st
     let spec = Spec::load(request.bundle.join("config.json")).ok();
     request.terminal = spec.and_then(|spec| spec.process().as_ref()?.terminal()).unwrap_or(false);
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    let held = signals::hold()?;
     let made = sandbox::create(&request, Some(stdin), &preset, None)?;
     let pid = Pid::from_raw(made.pid);
     let started = sandbox::start(NAMESPACE, &id).map_err(Box::from);
     let ended = started.and_then(|()| match made.terminal {
-        Some(terminal) => console::follow(pid, terminal).map_err(Box::from),
-        None => follow(pid),
+        Some(terminal) => console::follow(pid, terminal, held).map_err(Box::from),
+        None => follow(pid, &held),
     });
     sandbox::remove(NAMESPACE, &id)?;
     ended
 }
 
-/// Waits for the container's first process; what would end this one goes to that one.
-fn follow(pid: Pid) -> Result<u8, Box<dyn std::error::Error>> {
-    let signals = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&signals), None)?;
+/// Waits for the container's first process; of the signals that are held, what would end this one goes to that one.
+fn follow(pid: Pid, held: &SigSet) -> Result<u8, Box<dyn std::error::Error>> {
     loop {
         match waitpid(pid, Some(WaitPidFlag::WNOHANG))? {
             WaitStatus::Exited(_, code) => return Ok(code as u8),
             WaitStatus::Signaled(_, signal, _) => return Ok(128 + signal as u8),
             _ => {}
         }
-        match signals.wait()? {
+        match held.wait()? {
             Signal::SIGCHLD => {}
             // Gone meanwhile: its end is read next.
             signal => drop(kill(pid, signal)),

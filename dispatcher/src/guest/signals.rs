@@ -23,7 +23,7 @@ const ENDING: [Signal; 12] = [
     Signal::SIGPWR,
 ];
 
-/// Lets each ending signal end the process with 128 and its number.
+/// Lets each ending signal end the process with 128 and its number, whichever its maker has blocked (`multiwasm run` has).
 ///
 /// # Errors
 /// What the kernel says.
@@ -33,7 +33,7 @@ pub fn end_on_signals() -> nix::Result<()> {
         // SAFETY: the handler calls _exit(2) alone, which is async-signal-safe (signal-safety(7)).
         unsafe { sigaction(signal, &action) }?;
     }
-    Ok(())
+    SigSet::empty().thread_set_mask()
 }
 
 /// Gives a program that is about to be executed what it expects: SIGPIPE, which Rust ignores and exec keeps ignored, and no

@@ -7,7 +7,6 @@ use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
-use nix::sys::{prctl, signal::Signal};
 use nix::unistd::{Gid, setgroups};
 use oci_spec::runtime::Spec;
 
@@ -51,8 +50,6 @@ pub fn create(
     preset: &Preset,
     control: Option<RawFd>,
 ) -> Result<Made, Failure> {
-    // A worker whose shim has died makes containers for nobody.
-    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let state = State::of(&request.namespace, &request.id);
     let mut record = Record {
         id: request.id.clone(),

@@ -11,7 +11,6 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
@@ -38,7 +37,6 @@ use crate::state::State;
 /// # Errors
 /// [`SandboxError`], as it goes to containerd.
 pub fn exec(request: &Exec, stdin: Option<OwnedFd>, preset: &Preset, control: Option<RawFd>) -> Result<Made, Failure> {
-    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     join(request, stdin, preset, control).map_err(|source| SandboxError::Exec(Box::new(source)).into())
 }
 

@@ -9,11 +9,12 @@
 //! - `executor`: what libcontainer calls inside of the new process
 //! - `stdio`: the container's ends of its pipes; `logger`: a program that takes its output
 //! - `direct`: the short way into a container, for ordinary guests
-//! - `create`, `teardown`: all of it in order, and back
+//! - `create`, `teardown`: all of it in order, and back; `abandoned`: what nobody watches any more
 //! - `exec`, `join`, `newcomer`: a further process in a container that runs
 //! - `terminal`: pseudo terminals
 //! - `limits`: pausing, other limits
 
+mod abandoned;
 mod check;
 mod code;
 mod create;
@@ -34,6 +35,7 @@ mod stdio;
 mod teardown;
 pub mod terminal;
 
+pub use abandoned::remove_abandoned;
 pub use create::{Made, create, open_gate, start};
 pub use error::SandboxError;
 pub use exec::{exec, settle_exec};

@@ -67,7 +67,7 @@ pub(super) fn teardown(state: &State, record: &Record) -> Result<(), SandboxErro
     if left.is_empty() { removed(state) } else { Err(SandboxError::Left { id: record.id.clone(), left }) }
 }
 
-fn removed(state: &State) -> Result<(), SandboxError> {
+pub(super) fn removed(state: &State) -> Result<(), SandboxError> {
     if fault::is(Fault::State) {
         return Ok(());
     }

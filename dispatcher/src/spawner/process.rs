@@ -78,7 +78,8 @@ struct Job {
     joining: Option<(String, String)>,
 }
 
-/// Lets this process end with its parent, which may be dead already: then nobody would tell.
+/// Lets this process, a worker, end with its parent, which may be dead already: then nobody would tell. Who has no shim any more
+/// makes containers for nobody.
 fn end_with(parent: Pid) {
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     if getppid() != parent {

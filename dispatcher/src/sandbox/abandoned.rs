@@ -1,0 +1,67 @@
+//! Containers that nobody watches any more, where their maker is who watches them: those of a killed `multiwasm run`.
+
+use super::teardown::{removed, teardown};
+use crate::state::{Record, State};
+
+/// Removes the containers of `namespace` whose makers have ended, with what still runs in them. `own` is an id that is the
+/// caller's alone. What can't be removed is logged and left for the next call.
+///
+/// Where makers are the workers of shims, which end when they have made a container, that would be all of them.
+pub fn remove_abandoned(namespace: &str, own: &str) {
+    remove_of(State::all(namespace), State::of(namespace, own).folder());
+}
+
+fn remove_of(all: Vec<State>, own: &std::path::Path) {
+    for state in all {
+        let left = match state.read() {
+            Some(record) if record.maker.is_none_or(|maker| maker.runs()) => continue,
+            // Without the maker: such a one leads no session, so what is in the session of its number is not its own.
+            Some(record) => teardown(&state, &Record { maker: None, ..record }),
+            // One that is just being made or removed.
+            None if state.folder() != own => continue,
+            None => removed(&state),
+        };
+        if let Err(error) = left {
+            tracing::warn!("what an earlier run has left can't be removed: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+    use crate::process::Process;
+
+    #[test]
+    fn containers_go_whose_makers_are_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let living = Process::find(std::process::id() as i32).unwrap();
+        // Another process had the number before.
+        let gone = Process { started: living.started - 1, ..living };
+        let mut unwatched = Command::new("sleep").arg("1000").spawn().unwrap();
+        let init = Process::find(unwatched.id() as i32);
+        for id in ["watched", "unwatched", "unmade", "begun", "own"] {
+            fs::create_dir_all(root.path().join(id)).unwrap();
+        }
+        let state = |id: &str| State::below(root.path()).into_iter().find(|state| state.folder().ends_with(id));
+        for (id, maker, init) in [("watched", living, None), ("unwatched", gone, init), ("unmade", gone, None)] {
+            let record = Record {
+                id: id.to_owned(),
+                bundle: "/nonexistent".into(),
+                rootfs: None,
+                cgroup: None,
+                systemd: false,
+                init,
+                maker: Some(maker),
+            };
+            state(id).unwrap().write(&record).unwrap();
+        }
+        remove_of(State::below(root.path()), &root.path().join("own"));
+        assert!(state("watched").is_some() && state("begun").is_some());
+        assert!(state("unwatched").is_none() && state("unmade").is_none() && state("own").is_none());
+        assert!(!unwatched.wait().unwrap().success());
+    }
+}
