@@ -7,13 +7,15 @@ mod layout;
 use std::fs;
 use std::path::Path;
 
-use layout::{Layout, multiwasm};
-use multiwasm_conformance::command::Output;
-use multiwasm_conformance::ctr::{Container, ctr, lab};
+use layout::{Layout, multiwasm, multiwasm_behind};
+use multiwasm_conformance::command::{LIMIT, Output};
+use multiwasm_conformance::ctr::{Container, await_true, ctr, lab};
 use multiwasm_conformance::each_engine;
 use multiwasm_conformance::guests::{self, WASM_IMAGE};
 use multiwasm_conformance::image::Platform;
 use multiwasm_conformance::registry::Registry;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 each_engine!(an_image_of_containerd_runs_without_a_container, |target| {
     let cache = tempfile::tempdir().unwrap();
@@ -198,4 +200,35 @@ fn an_artifact_that_was_pulled_runs() {
             by_ctr.expect_code(1).expect_err(&["unknown image config media type"]);
         }
     }
+}
+
+#[test]
+fn a_run_outlives_who_has_started_it() {
+    let (layout, cache) = (Layout::new(), tempfile::tempdir().unwrap());
+    layout.image(layout.config(""), vec![layout.probe()]);
+    let said = cache.path().join("said");
+    let words = ["run", &layout.path(), "--", "hello", "then", "sleep", "1", "then", "hello"];
+    multiwasm_behind(cache.path(), &said, &words).expect_code(0);
+    // Who has started it has ended; the container goes on, and its end is seen to.
+    let temporary = cache.path().join("temporary");
+    await_true("the run's temporary folder goes", LIMIT, || fs::read_dir(&temporary).unwrap().count() == 0);
+    assert_eq!(fs::read_to_string(&said).unwrap(), "hello from a guest\nsleeping\nawake\nhello from a guest\n");
+}
+
+#[test]
+fn the_container_of_a_killed_run_goes_with_the_next() {
+    let (layout, cache) = (Layout::new(), tempfile::tempdir().unwrap());
+    layout.image(layout.config(""), vec![layout.probe()]);
+    let said = cache.path().join("said");
+    let words = ["run", &layout.path(), "--", "hello", "then", "sleep", "3600"];
+    let started = multiwasm_behind(cache.path(), &said, &words);
+    let pid: i32 = started.expect_code(0).out().trim().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    let ended = || !fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    await_true("the killed run ends", LIMIT, ended);
+    multiwasm(cache.path(), &["run", &layout.path(), "--", "hello"]).expect_code(0);
+    assert!(!Path::new(&format!("/run/multiwasm/multiwasm-run/run-{pid}")).exists());
+    // Its guest has kept the temporary folder locked for as long as it ran.
+    let left: Vec<_> = fs::read_dir(cache.path().join("temporary")).unwrap().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -16,6 +16,20 @@ use sha2::{Digest as _, Sha256};
 
 /// Runs the command with this folder as its cache and for what it unpacks.
 pub(crate) fn multiwasm(cache: &Path, words: &[&str]) -> Output {
+    run(&line(cache, words)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Starts it, in a session of its own, in a shell that prints its number, and ends when it has written a guest's greeting to `said`.
+pub(crate) fn multiwasm_behind(cache: &Path, said: &Path, words: &[&str]) -> Output {
+    let said = said.display();
+    let script = format!(
+        r#"setsid "$@" </dev/null >{said} 2>&1 & echo $!; until grep -q hello {said}; do kill -0 $! || exit 1; sleep 0.1; done"#
+    );
+    let shell = ["sh", "-c", &script, "sh"].map(str::to_owned);
+    run(&[&shell[..], &line(cache, words)].concat()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn line(cache: &Path, words: &[&str]) -> Vec<String> {
     let lab = lab();
     let temporary = cache.join("temporary");
     fs::create_dir_all(&temporary).unwrap();
@@ -29,7 +43,7 @@ pub(crate) fn multiwasm(cache: &Path, words: &[&str]) -> Output {
         "multiwasm".to_owned(),
     ];
     command.extend(words.iter().map(|word| (*word).to_owned()));
-    run(&command).unwrap_or_else(|error| panic!("{error}"))
+    command
 }
 
 /// A layout that grows, with the guests' module.
