@@ -108,8 +108,13 @@ mod tests {
         }
     }
 
-    /// A page's fenced blocks, and the lines outside of them.
-    fn parts(text: &str) -> Result<(Vec<Block<'_>>, Vec<(usize, &str)>), String> {
+    /// A page's fenced blocks, and the lines outside of them, with their numbers.
+    struct Parts<'a> {
+        blocks: Vec<Block<'a>>,
+        outside: Vec<(usize, &'a str)>,
+    }
+
+    fn parts(text: &str) -> Result<Parts<'_>, String> {
         let (mut blocks, mut open, mut outside) = (Vec::new(), None::<Block<'_>>, Vec::new());
         for (line, text) in (1..).zip(text.lines()) {
             open = match (open.take(), text.trim_start().strip_prefix(FENCE)) {
@@ -133,7 +138,7 @@ mod tests {
         }
         match open {
             Some(block) => Err(format!("line {}: this block has no end", block.line)),
-            None => Ok((blocks, outside)),
+            None => Ok(Parts { blocks, outside }),
         }
     }
 
@@ -165,8 +170,7 @@ mod tests {
         let needs = first.strip_prefix("<!-- run: ").and_then(|rest| rest.strip_suffix(" -->"));
         let needs = needs.map(Needs::of).transpose().map_err(|reason| format!("line 1: {reason}"))?;
         let mut lines: Vec<_> = text.lines().map(|_| None).collect();
-        let (blocks, _) = parts(text)?;
-        for block in &blocks {
+        for block in parts(text)?.blocks {
             let Fate::Runs(own) = block.fate()? else { continue };
             let needs = needs.ok_or_else(|| {
                 format!(
@@ -187,14 +191,13 @@ mod tests {
 
     /// Commands in a block that is only indented, where nothing can be said of them.
     fn indented_commands(text: &str) -> Result<(), String> {
-        let (_, outside) = parts(text)?;
         let command = |text: &str| {
             let mut words = text.strip_prefix("    ")?.split_whitespace();
             let first = words.find(|word| !word.contains('='))?.trim_start_matches('(');
             let ours = ["multiwasm-", "scripts/"].iter().any(|prefix| first.starts_with(prefix));
             (ours || COMMANDS.split(' ').any(|command| command == first)).then_some(())
         };
-        match outside.iter().find(|(_, text)| command(text).is_some()) {
+        match parts(text)?.outside.iter().find(|(_, text)| command(text).is_some()) {
             Some((line, text)) => Err(format!(
                 "line {line}: {:?} looks like a command in an indented block: put it between {FENCE}sh run, or {FENCE}sh not-run: and \
                  the reason why it can't, and {FENCE}",
@@ -358,7 +361,7 @@ mod tests {
         let wrong = |page: &String| {
             let text = fs::read_to_string(clone().join(page)).unwrap();
             let fates = |blocks: Vec<Block<'_>>| blocks.iter().filter_map(|block| block.fate().err()).collect();
-            let mut wrong = parts(&text).map_or_else(|error| vec![error], |(blocks, _)| fates(blocks));
+            let mut wrong = parts(&text).map_or_else(|error| vec![error], |parts| fates(parts.blocks));
             wrong.extend(indented_commands(&text).err());
             wrong.into_iter().map(|reason| format!("{page}, {reason}")).collect::<Vec<_>>()
         };
@@ -388,10 +391,7 @@ mod tests {
 
     #[test]
     fn a_block_that_is_not_marked_is_found() {
-        let fate = |text: &str| {
-            let (blocks, _) = parts(text)?;
-            blocks[0].fate()
-        };
+        let fate = |text: &str| parts(text)?.blocks[0].fate();
         assert_eq!(fate("```sh run\nmake\n```\n"), Ok(Fate::Runs(None)));
         assert_eq!(fate("```sh run: cri\nmake\n```\n"), Ok(Fate::Runs(Some(Needs::Cri))));
         assert_eq!(fate("```sh not-run: it takes half an hour\nmake\n```\n"), Ok(Fate::Stays));
