@@ -20,7 +20,7 @@ mod tests {
     use multiwasm_conformance::docker::docker;
 
     /// How long a page may take: downloads and compilers are not part of it.
-    const BOUND: Duration = Duration::from_secs(600);
+    const BOUND: Duration = Duration::from_secs(300);
 
     const FENCE: &str = "```";
 
@@ -238,7 +238,9 @@ mod tests {
         let variables = [("EXAMPLES", examples()), ("ENGINE_PATH", lab().engines.clone()), ("CACHE_PATH", cache)];
         command.extend(variables.map(|(name, path)| format!("MULTIWASM_{name}={}", path.display())));
         let programs = Path::new(env!("CARGO_BIN_EXE_multiwasm-conformance")).parent().unwrap();
-        command.push(format!("PATH={}:{}", std::env::var("PATH").unwrap(), programs.display()));
+        let crictl = lab().crictl.as_ref().and_then(|crictl| crictl.parent());
+        let path_of_all = [Some(programs), crictl].into_iter().flatten().map(|folder| format!(":{}", folder.display()));
+        command.push(format!("PATH={}{}", std::env::var("PATH").unwrap(), path_of_all.collect::<String>()));
         command.extend(["bash", "-Eeuo", "pipefail"].map(str::to_owned));
         command.push(path.display().to_string());
         Process::start(&command, Input::Nothing)?.finish(BOUND)
