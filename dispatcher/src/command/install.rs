@@ -129,7 +129,7 @@ fn run(args: &Args, step: Step, out: &mut impl Write) -> Result<(), Box<dyn Erro
         } else if args.dry_run {
             writeln!(out, "{path}: not written (--dry-run)")?;
         } else {
-            writeln!(out, "{path}: written")?;
+            writeln!(out, "{path}: {}", if change.is_removal() { "removed" } else { "written" })?;
             restart = true;
         }
     }
@@ -209,7 +209,8 @@ mod tests {
             assert!(dry.contains(&line) && dry.ends_with("not written (--dry-run)\n"), "{dry}");
             assert_eq!(text(), after);
             let wet = said(target, config, Change::uninstall, false);
-            assert!(wet.contains(&line) && wet.contains(": written\n"), "{wet}");
+            let done = if before.is_none() { ": removed\n" } else { ": written\n" };
+            assert!(wet.contains(&line) && wet.contains(done), "{wet}");
             assert_eq!(text(), before);
             assert!(said(target, config, Change::uninstall, false).ends_with("nothing to change\n"));
         }

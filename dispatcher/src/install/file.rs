@@ -158,6 +158,11 @@ impl Change {
         self.before == self.after
     }
 
+    /// The file would go, as nothing but us is in it.
+    pub fn is_removal(&self) -> bool {
+        self.before.is_some() && self.after.is_none()
+    }
+
     /// What would change, as `diff -u` tells it.
     pub fn diff(&self) -> String {
         let name =
