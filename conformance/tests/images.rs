@@ -5,7 +5,8 @@
 mod layout;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use layout::{Layout, multiwasm, multiwasm_behind};
 use multiwasm_conformance::command::{LIMIT, Output};
@@ -175,8 +176,13 @@ fn what_a_killed_run_has_left_goes_with_the_next() {
     layout.image(layout.config(""), vec![layout.probe()]);
     let left = cache.path().join("temporary/multiwasm-image-left");
     fs::create_dir_all(left.join("rootfs")).unwrap();
+    // A process that has ended between its state folder and the record in it.
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let begun = PathBuf::from(format!("/run/multiwasm/multiwasm-run/run-{}", ended.id()));
+    fs::create_dir_all(&begun).unwrap();
     multiwasm(cache.path(), &["run", &layout.path(), "--", "hello"]).expect_code(0);
-    assert!(!left.exists());
+    assert!(!left.exists() && !begun.exists());
 }
 
 #[test]

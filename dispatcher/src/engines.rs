@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use multiwasm_engine::Capabilities;
@@ -72,8 +73,13 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// Folders, with the reason behind each that is there and can't be read: what lies in it is missed by this user alone.
 fn paths(folders: &[PathBuf]) -> String {
-    list(&folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>())
+    let shown = |folder: &PathBuf| match folder.read_dir() {
+        Err(error) if error.kind() != ErrorKind::NotFound => format!("{} ({error})", folder.display()),
+        _ => folder.display().to_string(),
+    };
+    list(&folders.iter().map(shown).collect::<Vec<_>>())
 }
 
 /// An engine by its file; it is not opened.
@@ -104,11 +110,10 @@ impl Engines {
 
     /// That none is installed: where it was looked, and what to install.
     pub fn none_installed(&self) -> String {
-        let folders: Vec<_> = self.folders().iter().map(|folder| folder.display().to_string()).collect();
         format!(
             "no engine is installed; looked for libmultiwasm_<engine>.so in {}: install the package multiwasm-engine-wasmtime, \
              multiwasm-engine-wasmedge or multiwasm-engine-wasmer",
-            folders.join(", ")
+            paths(self.folders())
         )
     }
 
@@ -228,6 +233,19 @@ mod tests {
             )
         );
         assert!(engines.find("../x").is_err());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_told_as_such() {
+        let folder = folder(&["engines"]);
+        let engines = Engines::at(vec![folder.path().join("engines"), "/nonexistent".into()]);
+        let place = folder.path().display();
+        for said in [engines.find("wasmtime").err().unwrap().to_string(), engines.none_installed()] {
+            assert!(
+                said.contains(&format!("{place}/engines (Not a directory (os error 20)), /nonexistent: ")),
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::guest::{Directory, Guest};
 use crate::log;
 use crate::module::{EntryKind, FIRST_BYTES};
 use crate::options::{Annotations, EngineChoice};
+use crate::process::Process;
 use crate::rootfs::Content;
 use crate::sandbox::{self, Chosen, Preset};
 use crate::spawner::Create;
@@ -67,6 +68,8 @@ enum RunError {
     Native { path: PathBuf, kind: EntryKind },
     #[error("{path}: {}", crate::module::ModuleError::Text)]
     Text { path: PathBuf },
+    #[error("{path}: compressed with {by}; decompress it first, with `{by} -d`")]
+    Compressed { path: PathBuf, by: &'static str },
     #[error("{path}: a bundle's own config.json has its {what}; give them there")]
     NotForBundles { path: PathBuf, what: &'static str },
     #[error("{path}: neither a bundle, which has a config.json, nor an image, which has an oci-layout")]
@@ -116,12 +119,24 @@ pub(super) fn run(args: Args) -> Ended {
     Ok(ExitCode::from(code))
 }
 
+/// What has compressed a file that begins so (RFC 1952, section 2.3.1; RFC 8878, section 3.1.1).
+fn compressor(first: &[u8]) -> Option<&'static str> {
+    match first {
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        _ => None,
+    }
+}
+
 fn module(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     let (path, function) = file_and_function(&args.file);
     if args.host_network {
         return Err(RunError::NoNetwork { path }.into());
     }
     let bytes = fs::read(&path).map_err(|source| RunError::Unreadable { path: path.clone(), source })?;
+    if let Some(by) = compressor(&bytes) {
+        return Err(RunError::Compressed { path, by }.into());
+    }
     let kind = EntryKind::of_file(&path, &bytes[..bytes.len().min(FIRST_BYTES)]);
     match kind {
         EntryKind::Elf | EntryKind::Script => return Err(RunError::Native { path, kind }.into()),
@@ -184,15 +199,25 @@ fn bundle(args: Args) -> Result<u8, Box<dyn std::error::Error>> {
     container(&path, args.engine)
 }
 
+/// What a container's id begins with; the number of its process follows.
+const ID: &str = "run-";
+
 /// The id of this process's container.
 fn own_id() -> String {
-    format!("run-{}", std::process::id())
+    format!("{ID}{}", std::process::id())
 }
 
 /// Removes what killed runs have left. Before anything else: a process of theirs keeps their temporary folder locked, and a
 /// record with this process's number would be in the way of its own.
 fn sweep() {
-    sandbox::remove_abandoned(NAMESPACE, &own_id());
+    sandbox::remove_abandoned(NAMESPACE, |id| {
+        id == own_id() || maker(id).is_some_and(|pid| Process::find(pid).is_none())
+    });
+}
+
+/// The number of the process that made the container of this id.
+fn maker(id: &str) -> Option<i32> {
+    id.strip_prefix(ID)?.parse().ok()
 }
 
 /// Runs the bundle at `path`.
@@ -242,6 +267,20 @@ fn follow(pid: Pid, held: &SigSet) -> Result<u8, Box<dyn std::error::Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_compressed_is_told_as_such() {
+        let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+        assert_eq!(compressor(&gzip), Some("gzip"));
+        assert_eq!(compressor(b"\x28\xb5\x2f\xfd\x24"), Some("zstd"));
+        assert_eq!(compressor(b"\0asm"), None);
+    }
+
+    #[test]
+    fn makers_are_known_by_their_containers() {
+        assert_eq!(maker(&own_id()), i32::try_from(std::process::id()).ok());
+        assert!(maker("run-").is_none() && maker("mine").is_none());
+    }
 
     #[test]
     fn directories_are_read() {

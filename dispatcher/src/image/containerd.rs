@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Cursor, Read};
+use std::path::Path;
 use std::time::Duration;
 
 use containerd_client::Client;
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 
 use super::content::Store;
 use super::{ImageError, Origin};
+use crate::causes::chain;
 
 /// How long containerd may take for an answer, or for the next part of one. It waits for this shim meanwhile, so an answer
 /// that does not come must not be waited for.
@@ -32,11 +34,8 @@ impl<'a> Containerd<'a> {
     pub(super) fn connect(origin: &'a Origin<'a>) -> Result<Self, ImageError> {
         let failed = |reason: &dyn Display| unanswered(origin, reason);
         let namespace = origin.namespace.parse().map_err(|error| failed(&error))?;
-        let runtime =
-            Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| failed(&error))?;
         let path = origin.address.strip_prefix("unix://").unwrap_or(origin.address);
-        let connected = runtime.block_on(async { timeout(ANSWER, Client::from_path(path)).await });
-        let client = connected.map_err(|_| failed(&LATE))?.map_err(|error| failed(&crate::causes::chain(&error)))?;
+        let (runtime, client) = connect(Path::new(path), ANSWER).map_err(|reason| failed(&reason))?;
         Ok(Self { origin, namespace, client, runtime })
     }
 
@@ -77,12 +76,26 @@ impl<'a> Containerd<'a> {
             Ok(Ok(answer)) => Ok(Some(answer)),
             Ok(Err(status)) if status.code() == Code::NotFound => Ok(None),
             Ok(Err(status)) => Err(unanswered(self.origin, &status.message())),
-            Err(_) => Err(unanswered(self.origin, &LATE)),
+            Err(_) => Err(unanswered(self.origin, &late(ANSWER))),
         }
     }
 }
 
-const LATE: &str = "no answer for half a minute";
+/// A connection to the containerd that listens at `address`, and what drives it, by the caller's thread alone.
+///
+/// # Errors
+/// Why there is none, with all causes.
+pub(crate) fn connect(address: &Path, patience: Duration) -> Result<(Runtime, Client), String> {
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| error.to_string())?;
+    let connected = runtime.block_on(async { timeout(patience, Client::from_path(address)).await });
+    let client = connected.map_err(|_| late(patience))?.map_err(|error| chain(&error))?;
+    Ok((runtime, client))
+}
+
+/// The reason, where there was no answer.
+pub(crate) fn late(patience: Duration) -> String {
+    format!("no answer for {} s", patience.as_secs())
+}
 
 fn unanswered(origin: &Origin<'_>, reason: &dyn Display) -> ImageError {
     ImageError::Containerd { address: origin.address.to_owned(), reason: reason.to_string() }
@@ -99,7 +112,7 @@ impl Store for Containerd<'_> {
         let mut client = self.client.content();
         // That there is none is said with the answer, or with its first part.
         let begun = self.runtime.block_on(async { timeout(ANSWER, client.read(request)).await });
-        let begun = begun.map_err(|_| LATE.to_owned())?.and_then(|answer| {
+        let begun = begun.map_err(|_| late(ANSWER))?.and_then(|answer| {
             parts.stream = Some(answer.into_inner());
             parts.next()
         });
@@ -124,7 +137,7 @@ impl Parts<'_> {
     fn next(&mut self) -> Result<bool, Status> {
         let Some(stream) = &mut self.stream else { return Ok(false) };
         let part = self.runtime.block_on(async { timeout(ANSWER, stream.message()).await });
-        let part = part.map_err(|_| Status::deadline_exceeded(LATE))??;
+        let part = part.map_err(|_| Status::deadline_exceeded(late(ANSWER)))??;
         match part {
             Some(part) => self.part = Cursor::new(part.data),
             None => self.stream = None,

@@ -18,7 +18,7 @@
 
 mod artifact;
 mod command;
-mod containerd;
+pub(crate) mod containerd;
 mod content;
 mod error;
 mod layout;

@@ -3,12 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use containerd_client::Client;
-use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::{Finding, Verdict, version_of};
-use crate::causes::chain;
+use crate::image::containerd::{connect, late};
 
 /// The oldest containerd that multiwasm is tested with (docs/containerd.md).
 const OLDEST: (u32, u32) = (1, 6);
@@ -22,15 +20,10 @@ pub(super) fn check(address: &Path) -> Finding {
 }
 
 fn ask(address: &Path, patience: Duration) -> Result<String, String> {
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| error.to_string())?;
-    runtime.block_on(async {
-        let call = async {
-            let client = Client::from_path(address).await.map_err(|error| chain(&error))?;
-            let answer = client.version().version(()).await.map_err(|status| status.message().to_owned())?;
-            Ok(answer.into_inner().version)
-        };
-        timeout(patience, call).await.unwrap_or_else(|_| Err(format!("no answer for {} s", patience.as_secs())))
-    })
+    let (runtime, client) = connect(address, patience)?;
+    let answer = runtime.block_on(async { timeout(patience, client.version().version(())).await });
+    let answer = answer.map_err(|_| late(patience))?.map_err(|status| status.message().to_owned())?;
+    Ok(answer.into_inner().version)
 }
 
 fn judge(answer: &Result<String, String>) -> Finding {
